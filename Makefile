@@ -1,0 +1,65 @@
+# Every target sets up what it needs. On a machine with Python 3.11 or newer and nothing else:
+#   make demo    builds a collection from real vectors, queries it, draws a plot
+#   make test    runs the tests
+# VENV=path uses another environment; PYTHON=path makes it with another interpreter.
+
+VENV   ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+
+.PHONY: help venv lint format test demo bench clean
+
+help:
+	@echo "make venv    make $(VENV) with the development tools"
+	@echo "make lint    ruff (check and format) and mypy"
+	@echo "make test    all tests"
+	@echo "make demo    build and query a collection of real vectors; plot in build/demo"
+	@echo "make bench   Ramet beside other libraries on real vectors; results in bench/results (compiles hnswlib)"
+	@echo "make format  let ruff rewrite the files"
+	@echo "make clean   remove build/ and $(VENV)"
+
+venv: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: Ramet needs Python 3.11 or newer; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null \
+	  || { echo "make: $(PYTHON) cannot make environments; install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+
+# The stamps say which extras are in; a changed list of dependencies installs again.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt -e ".[dev,demo]"
+	@touch "$@"
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt -e ".[demo]"
+	@touch "$@"
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt -e ".[bench]"
+	@touch "$@"
+
+lint: venv
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python .ci/link_tree.py
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy -p bench
+
+format: venv
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# Not `python -m pytest`: it puts the repository root on the path, where `index` is a second copy of `ramet.index`.
+test: venv
+	$(VENV)/bin/pytest
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/ramet demo --dir build/demo
+
+bench: $(VENV)/.bench
+	$(VENV)/bin/python -m bench ann --dataset glove50 --peers hnswlib,faiss-hnsw,faiss-ivf,usearch
+
+clean:
+	rm -rf build dist "$(VENV)"

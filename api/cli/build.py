@@ -1,0 +1,129 @@
+"""`ramet build`: a collection from a file of vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import ramet
+from ramet.api.cli.inputs import InputError, read_ids, read_npy
+from ramet.api.cli.output import AsJson, console, print_json, size, table
+from ramet.api.cli.place import Place, place_of
+from ramet.api.cli.progress import stage_bars
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.table import Table
+
+    from ramet import BuildReport
+
+DTYPES = ("float32", "float16", "int8", "uint8")
+
+
+def build(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT.npy", help="Vectors, one per row, as numpy.save writes them.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR/NAME", help="The collection to make.", show_default=False)],
+    metric: Annotated[Literal["cosine", "l2", "ip"], typer.Option(help="What is near.")] = "cosine",
+    dtype: Annotated[
+        Literal["float32", "float16", "int8", "uint8"] | None,
+        typer.Option(help="Element type to store.", show_default="the file's own, or float32"),
+    ] = None,
+    codes: Annotated[
+        Literal["auto", "none", "sq8"],
+        typer.Option(help="What posting lists hold: vectors (none) or 8-bit codes with exact rerank (sq8)."),
+    ] = "auto",
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ids, one per line, in the order of the rows.", show_default="0 to n-1"),
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Owner of the records.")] = "default",
+    clusters: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Fan-out of the root, or auto to find one.", show_default="from the size"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the clustering: same seed, same collection.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads to use.", show_default="all cores")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a collection from a .npy file; prints the recall it measured on itself."""
+    place = place_of(out)
+    vectors = read_npy(source)
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise InputError(f"{source}: expected vectors of shape (n, dim), found shape {vectors.shape}")
+    options = {
+        "ids": None if ids is None else read_ids(ids),
+        "tenant": tenant,
+        "clusters": parse_clusters(clusters),
+        "seed": seed,
+        "n_threads": threads,
+    }
+    settings = {"dim": vectors.shape[1], "metric": metric, "dtype": dtype or stored_dtype(vectors), "codes": codes}
+    report = build_new(place, settings, vectors, options, shown=not as_json)
+    if as_json:
+        print_json({"collection": str(out), **settings, "report": report})
+    else:
+        show_report(out, report)
+
+
+def stored_dtype(vectors: NDArray[Any]) -> str:
+    """Choose the element type for vectors of a file: its own where a collection can store it, else float32."""
+    return vectors.dtype.name if vectors.dtype.name in DTYPES else "float32"
+
+
+def build_new(
+    place: Place, settings: dict[str, Any], vectors: Any, options: dict[str, Any], *, shown: bool
+) -> BuildReport:
+    """Create a collection and build it; a build that fails leaves no collection behind."""
+    with ramet.connect(place.database, create=True) as database:
+        collection = database.create_collection(place.name, **settings)
+        try:
+            with stage_bars(shown) as progress:
+                return collection.build(vectors, progress=progress, **options)
+        except BaseException:  # Ctrl-C too
+            collection.close()
+            database.delete_collection(place.name)
+            raise
+
+
+def parse_clusters(text: str | None) -> int | str | None:
+    """Read `--clusters`.
+
+    Raises
+    ------
+    typer.BadParameter
+        Neither a number nor `auto`.
+    """
+    if text is None or text == "auto":
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is neither a whole number nor 'auto'", param_hint="--clusters")
+
+
+def recall_table(report: BuildReport) -> Table:
+    """Pivot the recall curve: a row per number of probes, a column per k."""
+    ks = sorted({point.k for point in report.curve})
+    recalls = {(point.nprobe, point.k): point.recall for point in report.curve}
+    rows = (
+        [str(nprobe), *(f"{recalls[nprobe, k]:.3f}" if (nprobe, k) in recalls else "" for k in ks)]
+        for nprobe in sorted({point.nprobe for point in report.curve})
+    )
+    headings = ["probes", *(f"recall@{k}" for k in ks)]
+    return table(headings, rows, numbers=headings, title="Recall measured on held-out queries")
+
+
+def show_report(out: Path, report: BuildReport) -> None:
+    """Print what was built."""
+    screen = console()
+    screen.print(
+        f"Built {out}: {report.n_records:,} records in {report.n_lists:,} posting lists "
+        f"({report.n_replicas:.2f} copies of a record on average), {size(report.n_bytes)}, {report.seconds:.1f} s",
+        markup=False,
+    )
+    if report.curve:
+        screen.print(recall_table(report))
+    screen.print(f"A query reads {report.nprobe} probes by default (recall 0.95).")

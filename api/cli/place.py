@@ -1,0 +1,69 @@
+"""`DIR/NAME`: how a command line names a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import ramet
+from ramet.api.cli.inputs import InputError
+
+if TYPE_CHECKING:
+    from ramet import Collection
+
+CollectionPath = Annotated[
+    Path,
+    typer.Argument(metavar="DIR/NAME", help="The collection: database directory, then name.", show_default=False),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A collection named on the command line; nothing needs to exist there."""
+
+    database: Path
+    """Directory of the database; `.` when only a name was given."""
+
+    name: str
+    """Name of the collection in it."""
+
+
+def place_of(path: Path) -> Place:
+    """Split `DIR/NAME`.
+
+    Raises
+    ------
+    typer.BadParameter
+        The path has no last part that could be a name (`.`, `..`, `/`).
+
+    Examples
+    --------
+    >>> place_of(Path("data/glove"))
+    Place(database=PosixPath('data'), name='glove')
+    """
+    if path.name in {"", ".."}:
+        raise typer.BadParameter(
+            f"{str(path)!r} does not end in a collection's name: write DIR/NAME, such as data/glove"
+        )
+    return Place(database=path.parent, name=path.name)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Collection]:
+    """Open an existing collection for the time of one command; never creates a directory.
+
+    Raises
+    ------
+    RametError
+        There is no such database or collection, or it cannot be read.
+    """
+    place = place_of(path)
+    if not place.database.is_dir():
+        raise InputError(f"{path}: there is no database directory {place.database}")
+    with ramet.connect(place.database, create=False) as database:
+        yield database.collection(place.name)

@@ -1,0 +1,99 @@
+"""Ramet: vector search from inverted lists on disk.
+
+The names below are resolved on first use (PEP 562), so `import ramet` loads no third-party package and costs
+little. The rooms import each other's modules directly, never through this face.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ramet._error import RametError
+
+if TYPE_CHECKING:
+    from ramet.engine.collection import Collection as Collection
+    from ramet.engine.database import Database as Database
+    from ramet.engine.database import connect as connect
+    from ramet.engine.errors import ArgumentError as ArgumentError
+    from ramet.engine.errors import CollectionExistsError as CollectionExistsError
+    from ramet.engine.errors import NotEmptyError as NotEmptyError
+    from ramet.engine.errors import UnknownCollectionError as UnknownCollectionError
+    from ramet.engine.hits import BuildReport as BuildReport
+    from ramet.engine.hits import CurvePoint as CurvePoint
+    from ramet.engine.hits import Hit as Hit
+    from ramet.engine.hits import Hits as Hits
+    from ramet.engine.hits import Record as Record
+    from ramet.storage.errors import AccessError as AccessError
+    from ramet.storage.errors import CorruptionError as CorruptionError
+    from ramet.storage.errors import FormatError as FormatError
+    from ramet.storage.errors import StorageError as StorageError
+    from ramet.storage.errors import StorageFullError as StorageFullError
+    from ramet.storage.errors import WriterBusyError as WriterBusyError
+    from ramet.storage.findings import Problem as Problem
+    from ramet.storage.findings import VerifyReport as VerifyReport
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it. The imports above say the same to type checkers; tests/test_face.py compares.
+_HOME = {
+    "AccessError": "ramet.storage.errors",
+    "ArgumentError": "ramet.engine.errors",
+    "BuildReport": "ramet.engine.hits",
+    "Collection": "ramet.engine.collection",
+    "CollectionExistsError": "ramet.engine.errors",
+    "CorruptionError": "ramet.storage.errors",
+    "CurvePoint": "ramet.engine.hits",
+    "Database": "ramet.engine.database",
+    "FormatError": "ramet.storage.errors",
+    "Hit": "ramet.engine.hits",
+    "Hits": "ramet.engine.hits",
+    "NotEmptyError": "ramet.engine.errors",
+    "Problem": "ramet.storage.findings",
+    "Record": "ramet.engine.hits",
+    "StorageError": "ramet.storage.errors",
+    "StorageFullError": "ramet.storage.errors",
+    "UnknownCollectionError": "ramet.engine.errors",
+    "VerifyReport": "ramet.storage.findings",
+    "WriterBusyError": "ramet.storage.errors",
+    "connect": "ramet.engine.database",
+}
+
+__all__ = [
+    "AccessError",
+    "ArgumentError",
+    "BuildReport",
+    "Collection",
+    "CollectionExistsError",
+    "CorruptionError",
+    "CurvePoint",
+    "Database",
+    "FormatError",
+    "Hit",
+    "Hits",
+    "NotEmptyError",
+    "Problem",
+    "RametError",
+    "Record",
+    "StorageError",
+    "StorageFullError",
+    "UnknownCollectionError",
+    "VerifyReport",
+    "WriterBusyError",
+    "__version__",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ramet' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value  # so that the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

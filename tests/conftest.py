@@ -1,0 +1,40 @@
+"""What every test shares: import names, the Hypothesis profile."""
+
+import importlib.machinery
+import importlib.util
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def expose(name: str) -> None:
+    """Make one top-level folder importable without putting the repository root on sys.path.
+
+    With the root on the path, `import index` would load a second copy of `ramet.index`.
+    """
+    folder = ROOT / name
+    if not folder.is_dir():
+        return
+    init = folder / "__init__.py"
+    if init.exists():
+        spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(folder)])
+    else:
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if spec.loader is not None:
+        spec.loader.exec_module(module)
+
+
+for _name in ("tests", "bench"):
+    if _name not in sys.modules:
+        expose(_name)
+
+# No deadline: the first example of a test may compile a kernel.
+settings.register_profile("ramet", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ramet")
