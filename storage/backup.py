@@ -1,0 +1,78 @@
+"""A consistent copy of a live collection."""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import lmdb
+
+from ramet.storage.core import committed_ends
+from ramet.storage.errors import CorruptionError, ExistsError, translated
+from ramet.storage.format import CATALOG, WRITER_LOCK
+from ramet.storage.lmdbfile import copy_range
+from ramet.storage.snapshot import Snapshot
+from ramet.storage.store import TEMPORARY_PREFIX, Store, sync_directory
+
+
+def backup(store: Store, target: Path) -> None:
+    """Copy a collection as it is at this moment into a new directory, while readers and a writer go on.
+
+    A snapshot is held meanwhile, so nothing that the copy refers to is overwritten. The copy appears whole or not at
+    all, is on the disk when this returns, and is opened once to see that it opens. Bytes are copied as they are:
+    `verify` on the copy tells whether they are sound.
+
+    Parameters
+    ----------
+    store : Store
+    target : Path
+        Directory that does not exist yet or is empty; its parents are made as needed.
+
+    Raises
+    ------
+    ExistsError
+        Something is there already.
+    CorruptionError
+        A file of the collection is shorter than what was committed.
+    AccessError, StorageFullError
+    """
+    target = Path(target).absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise ExistsError(target)
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{secrets.token_hex(6)}"
+    try:
+        temporary.mkdir(parents=True)
+        with store.read() as snapshot:
+            _copy(snapshot, temporary)
+        sync_directory(temporary)
+        Store.open(temporary).close()
+        _rename(temporary, target)
+        sync_directory(target.parent)
+    except (OSError, lmdb.Error) as error:
+        raise translated(error, target) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if target.is_dir() and any(target.iterdir()):
+            raise ExistsError(target) from error  # somebody else was faster
+        raise
+
+
+def _copy(snapshot: Snapshot, directory: Path) -> None:
+    """Write the files of a collection into a new directory and sync them."""
+    core = snapshot.core
+    snapshot.copy_catalog(directory / CATALOG)
+    for name, end in committed_ends(snapshot.header, core.vector_bytes).items():
+        with open(core.path / name, "rb") as source, open(directory / name, "xb") as copy:
+            done = copy_range(source.fileno(), copy.fileno(), end)
+            if done < end:
+                raise CorruptionError(core.path / name, "end of file", f"{end} committed bytes", f"{done} bytes")
+            os.fsync(copy.fileno())
+    with open(directory / CATALOG, "rb+") as copied:
+        os.fsync(copied.fileno())
+    (directory / WRITER_LOCK).touch()

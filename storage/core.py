@@ -1,0 +1,245 @@
+"""One open collection directory: environment, open files and the newest decoded state.
+
+A process holds one `Core` per directory (see `registry`), because LMDB refuses to open a file twice in one process.
+Stores, snapshots and writers keep their core alive, and it closes itself when the last of them is gone.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import numpy as np
+import numpy.typing as npt
+
+from ramet.storage import catalog, lmdbfile
+from ramet.storage.errors import (
+    AccessError,
+    CorruptionError,
+    MissingError,
+    ReadOnlyError,
+    WriterBusyError,
+    translated,
+)
+from ramet.storage.format import (
+    CATALOG,
+    HEADER_USED,
+    PAGE_BYTES,
+    POSTINGS,
+    ROWS,
+    VECTORS,
+    ListLayout,
+    check_byte_order,
+    check_header,
+)
+from ramet.storage.lock import WriterLock
+from ramet.storage.mapping import Mapping
+
+# How long opening a catalog that looks too short waits for the writer that may be about to lengthen it.
+SHORT_CATALOG_WAIT_S = 1.0
+
+if TYPE_CHECKING:
+    from ramet.storage.transaction import WriteTransaction
+
+
+class State:
+    """What one committed transaction says, decoded, with the mappings that reach everything in it.
+
+    Immutable but for `tenant_counts`, which is filled on first use.
+    """
+
+    __slots__ = ("has_long_ids", "header", "mappings", "slots", "tenant_counts", "txn_id", "vectors")
+
+    def __init__(self, txn: Any, header: catalog.Header, mappings: dict[str, Mapping], vector_bytes: int) -> None:
+        self.txn_id: int = txn.id()
+        self.header = header
+        self.has_long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
+        self.mappings = mappings
+        self.tenant_counts: dict[int, int] | None = None
+        self.slots = _rows_view(mappings[ROWS], header.n_rows, header.id_width)
+        self.vectors = _rows_view(mappings[VECTORS], header.n_rows, vector_bytes) if VECTORS in mappings else None
+
+
+def _rows_view(mapping: Mapping, n_rows: int, stride: int) -> npt.NDArray[Any]:
+    """Return committed rows as a read-only array of opaque items, shape (n_rows,), itemsize `stride`."""
+    if not n_rows or not stride:
+        return np.empty(0, dtype=f"V{max(stride, 1)}")
+    return mapping.bytes(PAGE_BYTES, n_rows * stride).view(f"V{stride}")
+
+
+def committed_ends(header: catalog.Header, vector_bytes: int) -> dict[str, int]:
+    """Return the committed bytes of each data file."""
+    ends = {POSTINGS: header.end_page * PAGE_BYTES, ROWS: PAGE_BYTES + header.n_rows * header.id_width}
+    if vector_bytes:
+        ends[VECTORS] = PAGE_BYTES + header.n_rows * vector_bytes
+    return ends
+
+
+class Core:
+    """The shared inside of all stores on one directory.
+
+    Attributes
+    ----------
+    barrier : bool
+        A fork is under way, or this process is a child forked after the core was made: `Store` has to ask for
+        `usable_core` before it begins a transaction.
+    reading : set
+        LMDB transactions of open snapshots.
+    writer : WriteTransaction or None
+        The writer at work in this process.
+    state : State or None
+        Newest state decoded so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_byte_order(path)
+        self.path = path
+        self.barrier = False
+        self.forked = False
+        self.reading: set[Any] = set()
+        self.writer: WriteTransaction | None = None
+        self.state: State | None = None
+        self.lock = threading.RLock()
+        self.fds: dict[str, int] = {}
+        self.env: Any = None
+        try:
+            self._open()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, (lmdb.Error, OSError)):
+                raise translated(error, path / CATALOG) from error
+            raise
+
+    def _open(self) -> None:
+        self.fds[CATALOG] = open_file(self.path / CATALOG)
+        check_catalog_size(self.fds[CATALOG], self.path / CATALOG)
+        self.read_only, lock = _rights(self.path)
+        self.env = catalog.open_environment(self.path, readonly=self.read_only, lock=lock)
+        with self.env.begin() as txn:
+            self.settings = catalog.read_settings(txn, self.path)
+            header = catalog.read_header(txn, self.path)
+        self.vector_bytes: int = self.settings["vector_bytes"]
+        self.cell_bytes: int = self.settings["cell_bytes"]
+        self.layout = ListLayout(n_factors=self.settings["n_factors"], code_bytes=self.settings["code_bytes"])
+        for name in committed_ends(header, self.vector_bytes):
+            self.fds[name] = open_file(self.path / name)
+            check_header(self.path / name, name, os.pread(self.fds[name], HEADER_USED, 0), header.collection)
+        with self.env.begin() as txn:
+            self.refreshed(txn)
+
+    def refreshed(self, txn: Any) -> State:
+        """Decode the state that `txn` sees and remember it when it is the newest.
+
+        Raises
+        ------
+        CorruptionError
+            A data file is shorter than committed, or the counters make no sense.
+        """
+        header = catalog.read_header(txn, self.path)
+        ends = committed_ends(header, self.vector_bytes)
+        with self.lock:
+            known = self.state
+            mappings = {} if known is None else dict(known.mappings)
+            for name, end in ends.items():
+                size = os.fstat(self.fds[name]).st_size
+                if size < end:
+                    raise CorruptionError(self.path / name, "end of file", f"{end} committed bytes", f"{size} bytes")
+                if name not in mappings or mappings[name].length < end:
+                    mappings[name] = Mapping(self.fds[name], self.path / name, size)
+            state = State(txn, header, mappings, self.vector_bytes)
+            if known is None or state.txn_id > known.txn_id:
+                self.state = state
+        return state
+
+    def close(self) -> None:
+        """Close the environment and the files. Nobody may use the core or anything made by it afterwards."""
+        if self.env is not None:
+            self.env.close()
+            self.env = None
+        while self.fds:
+            os.close(self.fds.popitem()[1])
+
+    def __del__(self) -> None:
+        # A core inherited through a fork is closed by `forking` or not at all: closing may wait for ever there.
+        if not self.forked:
+            self.close()
+
+
+def open_file(path: Path) -> int:
+    """Open a data file for reading.
+
+    Raises
+    ------
+    CorruptionError
+        It is missing.
+    AccessError
+        It may not be read.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise CorruptionError(path, "the whole file", "a file", "none") from error
+    except OSError as error:
+        raise translated(error, path) from error
+
+
+def check_catalog_size(fd: int, path: Path) -> None:
+    """Refuse a truncated LMDB file, which LMDB itself would map and then die on.
+
+    Raises
+    ------
+    CorruptionError
+        Shorter than its newest meta page says. The meta page is read first: a live writer only makes the file longer.
+    """
+    end = lmdbfile.catalog_end(fd, path)
+    if os.fstat(fd).st_size < end:
+        _settle_short_catalog(fd, path)
+
+
+def _settle_short_catalog(fd: int, path: Path) -> None:
+    """Tell a truncated catalog from one whose writer died between its commit and `lmdbfile.extend_to_end`."""
+    lock: WriterLock | None = None
+    with suppress(WriterBusyError, ReadOnlyError, AccessError):
+        lock = WriterLock(path.parent, SHORT_CATALOG_WAIT_S)
+    try:
+        end, size = lmdbfile.catalog_end(fd, path), os.fstat(fd).st_size
+        if size >= end:
+            return  # a live writer has just done it
+        if lmdbfile.structure_problems(path):
+            raise CorruptionError(path, "end of file", f"{end} committed bytes", f"{size} bytes")
+        if lock is not None:
+            lmdbfile.extend_to_end(fd, path)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _rights(path: Path) -> tuple[bool, bool]:
+    """Return (read-only, LMDB's lock file can be used) for a collection directory."""
+    read_only = not os.access(path / CATALOG, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    try:
+        os.close(os.open(f"{path / CATALOG}-lock", os.O_RDWR | os.O_CLOEXEC | (0 if read_only else os.O_CREAT), 0o644))
+    except OSError:
+        return True, False  # without the lock file two writers could not see each other's readers
+    return read_only, True
+
+
+def check_directory(path: Path) -> tuple[int, int]:
+    """Return (device, inode) of the catalog in a collection directory.
+
+    Raises
+    ------
+    MissingError
+        No directory there, or no catalog in it.
+    AccessError
+        The directory may not be looked into.
+    """
+    try:
+        found = os.stat(path / CATALOG)
+    except PermissionError as error:
+        raise AccessError(path, error) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(f"there is no collection at {path}; create it, or check the path") from error
+    return found.st_dev, found.st_ino

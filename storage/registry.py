@@ -1,0 +1,121 @@
+"""The open collections of this process, and what happens to them at a fork.
+
+The registry has weak references only, so that a collection closes with the last store, snapshot or writer on it.
+
+Forking. LMDB keeps its table of readers in shared memory, and its handles, inherited by a child, would free the
+*parent's* places in that table when the child closes or collects them; the parent's writer might then reuse space
+that the parent's snapshots still read. Therefore:
+
+- before a fork, new snapshots wait, and open ones get a moment to finish: a transaction inside a call of LMDB at the
+  instant of the fork could never be closed in the child;
+- in the child, the inherited memory of the lock file is replaced by a private copy at the same address, which makes
+  everything that happens to inherited handles harmless;
+- a store used in the child closes the inherited environment and opens its own. When that is impossible (the parent
+  was writing, or a read was cut in two), it raises `ForkError`, in the child only.
+
+Snapshots and writers of the parent are of no use in the child and raise `ForkError` there.
+"""
+
+import ctypes
+import os
+import threading
+import time
+import weakref
+from pathlib import Path
+
+from ramet.storage.core import Core, check_directory
+from ramet.storage.errors import ForkError
+from ramet.storage.format import CATALOG
+from ramet.storage.mapping import make_private
+
+# How long a fork waits for open snapshots to finish. A query holds its snapshot for about a millisecond.
+FORK_WAIT_S = 0.2
+
+# How long the child waits for the inherited environment to close, which takes well under a millisecond if it can.
+CLOSE_WAIT_S = 2.0
+
+_cores: weakref.WeakValueDictionary[tuple[int, int], Core] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+# Cores that this process inherited through a fork. They stay mapped for ever, since addresses that the engine took
+# from a snapshot of the parent remain good for a snapshot of the same transaction in the child.
+_inherited: list[Core] = []
+
+
+def shared_core(path: Path) -> Core:
+    """Return the core of a directory, opening it unless this process has it open already.
+
+    Raises
+    ------
+    MissingError, AccessError, FormatError, CorruptionError, ForkError
+    """
+    path = path.absolute()
+    with _lock:
+        key = check_directory(path)
+        core = _cores.get(key)
+        if core is not None and core.forked:
+            _close_inherited(core)
+            core = None
+        if core is None:
+            core = _cores[key] = Core(path)
+        return core
+
+
+def usable_core(core: Core) -> Core:
+    """Return the core to use instead of one whose barrier is up: the same after a fork, a new one in a child."""
+    with _lock:  # a fork under way holds it
+        return shared_core(core.path) if core.forked else core
+
+
+def _close_inherited(core: Core) -> None:
+    """Close the environment that a child inherited, so that LMDB lets the file be opened again."""
+    reason = "was being written by another thread"
+    if core.writer is None:
+        reason = "was being read by another thread"
+        closing = threading.Thread(target=core.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_WAIT_S)
+        if not closing.is_alive():
+            return
+    raise ForkError(
+        f"{core.path} {reason} when this process was forked, and cannot be used here; "
+        "start worker processes with the 'spawn' or 'forkserver' method, or fork while nobody uses the collection"
+    )
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    cores = list(_cores.values())
+    for core in cores:
+        core.barrier = True
+    deadline = time.monotonic() + FORK_WAIT_S
+    while any(core.reading for core in cores if not core.forked) and time.monotonic() < deadline:
+        time.sleep(0.0005)
+
+
+def _after_fork_in_parent() -> None:
+    for core in list(_cores.values()):
+        core.barrier = core.forked
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    for core in list(_cores.values()):
+        if core.forked:
+            continue  # inherited by the parent already; private there, so private here
+        core.forked = True
+        _inherited.append(core)
+        core.lock = threading.RLock()
+        core.reading = set()
+        if core.writer is not None:
+            core.writer.abandon()
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(core.env))  # never collected: its end may wait for ever
+        try:
+            make_private(Path(f"{core.path / CATALOG}-lock"))
+        except OSError:
+            pass  # no lock file in use, or the directory is gone: then nothing is shared
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

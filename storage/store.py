@@ -1,0 +1,230 @@
+"""A collection directory, opened."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lmdb
+
+from ramet.storage import catalog
+from ramet.storage.core import Core
+from ramet.storage.errors import ClosedError, ExistsError, ReadOnlyError, StorageError, translated
+from ramet.storage.format import (
+    CATALOG,
+    POSTINGS,
+    ROWS,
+    VECTORS,
+    WRITER_LOCK,
+    ListLayout,
+    check_byte_order,
+    check_settings,
+    pack_header,
+)
+from ramet.storage.registry import shared_core, usable_core
+from ramet.storage.snapshot import Snapshot
+from ramet.storage.writer import Writer
+
+# Directories under construction begin with this; whoever lists collections leaves out names with a leading dot.
+TEMPORARY_PREFIX = ".ramet-new-"
+
+DEFAULT_TIMEOUT_S = 10.0
+
+
+class Store:
+    """One open collection directory. Made by `create` and `open`; a context manager; usable by many threads.
+
+    Stores on one directory share their files within a process. After a fork, a store of the parent may be used in
+    the child too (see `registry`).
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core: Core | None = core
+        self.path = core.path
+        self.settings: dict[str, Any] = dict(core.settings)
+        self.layout: ListLayout = core.layout
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any]) -> "Store":
+        """Make an empty collection and open it.
+
+        It is built in a temporary directory beside the target and renamed, so it appears whole or not at all.
+
+        Parameters
+        ----------
+        path : Path
+            Directory that does not exist yet or is empty; its parents are made as needed.
+        settings : mapping
+            Kept as JSON. Storage itself reads ``n_factors``, ``code_bytes`` (see `ListLayout`), ``cell_bytes`` (bytes
+            of payload per cell) and ``vector_bytes`` (bytes of a row of vectors.bin, 0 for none).
+
+        Raises
+        ------
+        ExistsError
+            Something is there already.
+        ValueError
+            A size is missing in the settings or negative.
+        AccessError, StorageFullError
+        """
+        path = Path(path).absolute()
+        check_byte_order(path)
+        checked = check_settings(settings)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise ExistsError(path)
+        temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(6)}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _build(temporary, checked)
+            os.rename(temporary, path)
+            sync_directory(path.parent)
+        except FileExistsError as error:
+            raise ExistsError(path) from error
+        except (OSError, lmdb.Error) as error:
+            if isinstance(error, OSError) and path.is_dir() and any(path.iterdir()):
+                raise ExistsError(path) from error  # somebody else was faster
+            raise translated(error, path) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """Open a collection. The cost does not depend on its size, and no lock is taken that a writer might hold.
+
+        Raises
+        ------
+        MissingError
+            There is no collection at the path.
+        FormatError
+            A file is foreign or of another format version.
+        CorruptionError
+            A file is missing or shorter than what was committed.
+        AccessError
+            The files may not be read.
+        """
+        return cls(shared_core(Path(path)))
+
+    @property
+    def read_only(self) -> bool:
+        """The files may not be written; `write` raises `ReadOnlyError`."""
+        return self._usable().read_only
+
+    def _usable(self) -> Core:
+        core = self._core
+        if core is None:
+            raise ClosedError(f"the store on {self.path}")
+        if core.barrier:
+            core = self._core = usable_core(core)
+        return core
+
+    def read(self) -> Snapshot:
+        """Return a snapshot of the newest committed state. Costs about a microsecond when nothing changed.
+
+        Raises
+        ------
+        CorruptionError
+            A data file became shorter than what was committed.
+        ForkError
+            See `registry`.
+        """
+        core = self._core
+        if core is None or core.barrier:
+            core = self._usable()
+        try:
+            txn = core.env.begin()
+        except lmdb.Error as error:
+            txn = _begin_again(core, error)
+        state = core.state
+        if state is None or txn.id() != state.txn_id:
+            try:
+                state = core.refreshed(txn)
+            except BaseException as error:
+                txn.abort()
+                if isinstance(error, (lmdb.Error, OSError)):
+                    raise translated(error, self.path / CATALOG) from error
+                raise
+        return Snapshot(core, txn, state)
+
+    def write(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> Writer:
+        """Begin to write: returns a context manager that commits on a clean exit and else rolls everything back.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for another writer, in seconds.
+
+        Raises
+        ------
+        WriterBusyError
+            Another thread or process was writing all that time.
+        ReadOnlyError
+            The files may not be written.
+        """
+        core = self._usable()
+        if core.read_only:
+            raise ReadOnlyError(self.path)
+        return Writer(core, timeout_s)
+
+    def close(self) -> None:
+        """Close this store. Snapshots taken from it stay valid until they are closed. May be called twice."""
+        self._core = None
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _begin_again(core: Core, error: lmdb.Error) -> Any:
+    """Begin a read transaction after a failure, once the places of dead processes have been cleared."""
+    if isinstance(error, lmdb.ReadersFullError):
+        core.env.reader_check()
+        try:
+            return core.env.begin()
+        except lmdb.Error as again:
+            error = again
+    raise translated(error, core.path / CATALOG) from error
+
+
+def _build(directory: Path, settings: dict[str, Any]) -> None:
+    """Write the files of an empty collection into a new directory and sync them."""
+    directory.mkdir()
+    environment = catalog.open_environment(directory)
+    try:
+        with environment.begin(write=True) as txn:
+            collection = catalog.write_new_meta(txn, settings, _release())
+    finally:
+        environment.close()
+    names = [POSTINGS, ROWS, *([VECTORS] if settings["vector_bytes"] else [])]
+    for name in names:
+        with open(directory / name, "xb") as file:
+            file.write(pack_header(name, collection))
+            file.flush()
+            os.fsync(file.fileno())
+    (directory / WRITER_LOCK).touch()
+    sync_directory(directory)
+
+
+def _release() -> str:
+    try:
+        return version("ramet")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be synced: {error}") from error
+    finally:
+        os.close(fd)

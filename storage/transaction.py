@@ -1,0 +1,188 @@
+"""The life of a write transaction: data files first, made durable, then the LMDB commit that refers to them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import lmdb
+
+from ramet.storage import catalog, lmdbfile
+from ramet.storage.core import Core, committed_ends
+from ramet.storage.datafile import DataFile
+from ramet.storage.errors import ClosedError, ForkError, StorageError, translated
+from ramet.storage.extents import Allocator
+from ramet.storage.format import CATALOG, ListLayout
+from ramet.storage.lock import WriterLock
+from ramet.storage.reader import CatalogReader
+
+
+class WriteTransaction(CatalogReader):
+    """The life of a write transaction, without the operations that `Writer` adds.
+
+    It takes the writer's lock, then LMDB's, and keeps the counters and the table of tenants until the commit.
+    """
+
+    def __init__(self, core: Core, timeout_s: float) -> None:
+        self._core = core
+        self._pid = os.getpid()
+        self._txn: Any = None
+        self._failed: BaseException | None = None
+        self._committing = False
+        self._files: dict[str, DataFile] = {}
+        self._lock = WriterLock(core.path, timeout_s)
+        core.writer = self
+        try:
+            self._begin()
+        except BaseException:
+            self.abort()
+            raise
+
+    def _begin(self) -> None:
+        core = self._core
+        try:
+            self._txn = core.env.begin(write=True)
+            self._before = self._header = catalog.read_header(self._txn, core.path)
+            for name, end in committed_ends(self._header, core.vector_bytes).items():
+                self._files[name] = DataFile(core.path / name)
+                self._files[name].check_size(end)
+        except (lmdb.Error, OSError) as error:
+            raise translated(error, core.path) from error
+        self._allocator = Allocator(core.env, self._txn, self._header.end_page)
+        self._tenants = self._tenant_table()
+        self._changed_tenants: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pid != os.getpid():
+            return  # the parent entered this block before a fork: the transaction is the parent's
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        if getattr(self, "_lock", None) is not None and self._pid == os.getpid():
+            self.abort()
+
+    def commit(self) -> None:
+        """Make everything durable and visible, and end the writer.
+
+        Raises
+        ------
+        StorageFullError
+            No room; the last committed state is untouched.
+        StorageError
+            An earlier step failed, so there is nothing sound to commit.
+        """
+        txn = self._reading()
+        if self._failed is not None:
+            self.abort()
+            raise StorageError(f"an earlier step of this writer failed and was rolled back: {self._failed}")
+        try:
+            self._save_counters(txn)
+            self._allocator.save()
+            for file in self._files.values():
+                file.sync()
+            # From here on the outcome is LMDB's: nothing may be cut off the files, even when it reports an error.
+            self._committing = True
+            txn.commit()
+            self._txn = None
+            lmdbfile.extend_to_end(self._core.fds[CATALOG], self._core.path / CATALOG)
+        except (lmdb.Error, OSError) as error:
+            raise translated(error, self._core.path) from error
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Roll everything back and end the writer. Does nothing when it has ended."""
+        txn, self._txn = self._txn, None
+        if txn is not None:
+            txn.abort()
+        if self._files and not self._committing and hasattr(self, "_before"):
+            ends = committed_ends(self._before, self._core.vector_bytes)
+            for name, file in self._files.items():
+                with suppress(OSError):
+                    file.cut(ends[name])
+        while self._files:
+            self._files.popitem()[1].close()
+        if self._core.writer is self:
+            self._core.writer = None
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Close the files that a forked child inherited; everything else is the parent's."""
+        while self._files:
+            self._files.popitem()[1].close()
+        self._lock.abandon()
+
+    def _save_counters(self, txn: Any) -> None:
+        self._header = replace(self._header, end_page=self._allocator.end_page)
+        catalog.write_header(txn, self._header, self._before)
+        for name in self._changed_tenants:
+            catalog.put_summed(txn, catalog.TENANTS + name.encode(), catalog.TENANT_VALUE.pack(*self._tenants[name]))
+
+    @contextmanager
+    def _step(self, file: str) -> Iterator[Any]:
+        """Yield the transaction for a change whose arguments are checked; a failure in it is for good."""
+        txn = self._reading()
+        if self._failed is not None:
+            raise StorageError(f"an earlier step of this writer failed, roll it back: {self._failed}")
+        try:
+            yield txn
+        except (lmdb.Error, OSError) as error:
+            self._failed = translated(error, self._core.path / file)
+            raise self._failed from error
+        except BaseException as error:
+            self._failed = error
+            raise
+
+    def _reading(self) -> Any:
+        if self._pid != os.getpid():
+            raise ForkError("this writer belongs to the parent process; begin another one with Store.write() here")
+        if self._txn is None:
+            raise ClosedError("this writer")
+        return self._txn
+
+    def _place(self) -> tuple[Path, ListLayout, int, int]:
+        core = self._core
+        return core.path, core.layout, self._allocator.end_page, core.cell_bytes
+
+    @property
+    def n_rows(self) -> int:
+        """Row numbers given out so far, this writer's included."""
+        return self._header.n_rows
+
+    @property
+    def n_live(self) -> int:
+        """Records that exist, this writer's included."""
+        return self._header.n_live
+
+    @property
+    def end_page(self) -> int:
+        """Pages of postings.bin in use, this writer's included."""
+        return self._allocator.end_page
+
+    def _tenant_rows(self) -> dict[str, tuple[int, int]]:
+        self._reading()
+        return self._tenants
+
+    def tenants(self) -> dict[str, int]:
+        """Return the number of records of every tenant by name."""
+        return {name: count for name, (_, count) in self._tenant_rows().items()}
+
+    def count(self, tenant: int) -> int:
+        """Return the number of records of a tenant, by its number; 0 for an unknown one."""
+        return dict(self._tenant_rows().values()).get(tenant, 0)
+
+    def tenant_number(self, name: str) -> int | None:
+        """Return the number of a tenant, or None when there is no tenant of that name."""
+        found = self._tenant_rows().get(name)
+        return None if found is None else found[0]
