@@ -1,0 +1,130 @@
+"""Closure assignment of rows to cells, and the order in which cells lie in the file."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.index import defaults
+from ramet.index.clustering import blocks, run
+from ramet.index.kernels import plan as plans
+from ramet.index.kernels.cluster import assign_rows
+from ramet.index.navigate import GroupNavigator
+from ramet.index.source import FloatArray, RowArray, VectorSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosureConfig:
+    """How many lists may hold a vector."""
+
+    replicas: int = defaults.REPLICAS
+    """Most lists; 1 switches closure off."""
+    factor: float = defaults.CLOSURE
+    """Further lists within this ratio of true distances to the nearest centroid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """Cells of each row; the nearest first."""
+
+    cells: npt.NDArray[np.int32]
+    """(n, replicas); only the first ``counts[i]`` of row i mean something."""
+    counts: npt.NDArray[np.int32]
+    """(n,), at least 1."""
+
+    @property
+    def home(self) -> npt.NDArray[np.int32]:
+        """The nearest cell of each row."""
+        return self.cells[:, 0]
+
+
+def assign_all(
+    source: VectorSource,
+    centroids: FloatArray,
+    navigator: GroupNavigator,
+    config: ClosureConfig,
+    pool: Executor | None,
+) -> Assignment:
+    """Closure assignment of every row.
+
+    It uses the navigator that queries use: what a query probes first is where its twin was put.
+    """
+    cells = np.empty((source.n, config.replicas), np.int32)
+    counts = np.empty(source.n, np.int32)
+    plan = np.zeros(1, plans.PLAN)
+    plan["metric"] = plans.L2  # membership is by distance, under every metric
+    navigator.fill(plan)
+
+    def work(rows: RowArray) -> None:
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        assign_rows(
+            plan,
+            navigator.starts,
+            source.take(rows),
+            centroids,
+            defaults.ASSIGN_CANDIDATES,
+            defaults.ASSIGN_EFFORT,
+            config.factor,
+            config.replicas,
+            navigator.scratch(),
+            cells[part],
+            counts[part],
+        )
+
+    run(pool, work, blocks(np.arange(source.n, dtype=np.int64)))
+    return Assignment(cells=cells, counts=counts)
+
+
+def trim(assignment: Assignment, n_cells: int, limit: int) -> Assignment:
+    """Drop copies from lists that would hold more than ``limit`` rows; the nearest copy is never dropped.
+
+    Copies are kept in the order of rows, nearer ranks first, so the result is deterministic.
+    """
+    counts = assignment.counts.copy()
+    cells = assignment.cells.copy()
+    load = np.bincount(cells[:, 0], minlength=n_cells)
+    kept = np.ones(len(cells), np.int32)
+    for rank in range(1, cells.shape[1]):
+        rows = np.flatnonzero(counts > rank)
+        wanted = cells[rows, rank]
+        order = np.argsort(wanted, kind="stable")
+        sorted_cells = wanted[order]
+        first = np.searchsorted(sorted_cells, sorted_cells, side="left")
+        place = np.arange(len(order)) - first
+        fits = order[load[sorted_cells] + place < limit]
+        accepted = rows[fits]
+        load += np.bincount(cells[accepted, rank], minlength=n_cells)
+        cells[accepted, kept[accepted]] = cells[accepted, rank]
+        kept[accepted] += 1
+    return Assignment(cells=cells, counts=kept)
+
+
+def chain(points: FloatArray) -> npt.NDArray[np.int64]:
+    """Order of points by a greedy walk to the nearest unvisited neighbour, from the one farthest from the mean."""
+    n = len(points)
+    norms = np.einsum("ij,ij->i", points, points)
+    centre = points.mean(axis=0)
+    at = int(np.argmax(norms - 2 * points @ centre))
+    order = np.empty(n, np.int64)
+    unseen = np.zeros(n, np.float32)
+    for i in range(n):
+        order[i] = at
+        unseen[at] = np.inf
+        at = int(np.argmin(norms - 2 * (points @ points[at]) + unseen))
+    return order
+
+
+def file_order(centroids: FloatArray, groups: npt.NDArray[np.int32], centres: FloatArray) -> npt.NDArray[np.int64]:
+    """Order of cells in the file: group by group along a chain of groups, and along a chain inside each.
+
+    Neighbours in space become neighbours in the file, so that the probes of a cold query merge into fewer reads.
+    """
+    parts = []
+    for group in chain(centres):
+        mine = np.flatnonzero(groups == group)
+        if len(mine):
+            parts.append(mine[chain(centroids[mine])])
+    return np.concatenate(parts)

@@ -1,0 +1,302 @@
+"""Hierarchical balanced clustering with global refinement: vectors -> cells.
+
+Three steps (SPANN 3.2.1; the refinement is ours, measured in ``docs/index.md``):
+
+1. *Groups*: balanced k-means of a sample into about ``sqrt(n / list_size)`` groups.
+2. *Cells*: balanced k-means inside each group, into cells of about ``list_size`` vectors.
+3. *Refinement*: Lloyd steps over the whole set. Membership by tree path is bad near group borders, so each vector
+   is compared with the cells of its own group and of the groups nearest to it, as one matrix product a group.
+   Cells that outgrow the limit are split, cells that starve are dropped; both happen between steps.
+
+Work is cut into fixed items whose results do not depend on the thread that ran them, and sums are taken in row
+order, so the same seed gives the same cells whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.index import defaults
+from ramet.index.kernels.cluster import add_points, group_rows, nearest_centre
+from ramet.index.ppp import partition
+from ramet.index.source import FloatArray, RowArray, VectorSource
+
+T = TypeVar("T")
+R = TypeVar("R")
+LabelArray = npt.NDArray[np.int32]
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """How to cluster."""
+
+    list_size: int = defaults.LIST_SIZE
+    """Vectors a cell should hold; lists are longer by the closure copies."""
+    fan_out: int | str | None = None
+    """Groups at the root; None: about sqrt(n / list_size); "auto": as many, inside the natural clusters that PPP finds
+    (``ramet.index.ppp``)."""
+    lloyd_steps: int = defaults.LLOYD_STEPS
+    """Refinement steps over the whole set."""
+    seed: int = 0
+
+    @property
+    def limit(self) -> int:
+        """Most vectors a cell may hold as their nearest, unless they are identical."""
+        return defaults.LIMIT_FACTOR * self.list_size
+
+    @property
+    def bound(self) -> int:
+        """Most rows of a finished list, copies included, unless they are identical."""
+        return defaults.BOUND_FACTOR * self.list_size
+
+
+def run(pool: Executor | None, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Results of ``work`` in the order of ``items``, on the pool's threads or on this one."""
+    return list(map(work, items) if pool is None else pool.map(work, items))
+
+
+def assign(
+    points: FloatArray, centres: FloatArray, penalties: FloatArray | None = None
+) -> tuple[LabelArray, FloatArray]:
+    """Nearest centre of each point by one matrix product a block; labels and gains (``kernels.cluster``)."""
+    n, k = len(points), len(centres)
+    labels, gains = np.empty(n, np.int32), np.empty(n, np.float32)
+    half = (0.5 * np.einsum("ij,ij->i", centres, centres)).astype(np.float32)
+    extra = np.zeros(k, np.float32) if penalties is None else penalties
+    block = max(64, defaults.BLOCK_PRODUCTS // k)
+    for first in range(0, n, block):
+        part = slice(first, first + block)
+        nearest_centre(points[part] @ centres.T, half, extra, labels[part], gains[part])
+    return labels, gains
+
+
+def means(points: FloatArray, labels: LabelArray, k: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Sums and counts of the points of each label."""
+    sums, counts = np.zeros((k, points.shape[1])), np.zeros(k, np.int64)
+    add_points(points, labels, sums, counts)
+    return sums, counts
+
+
+def kmeans(points: FloatArray, k: int, rng: np.random.Generator, *, steps: int, balance: float) -> FloatArray:
+    """Balanced k-means.
+
+    Cost of putting x into cluster j: ``d(x, c_j)^2 + lambda * count_j`` with the counts of the previous step and
+    ``lambda = balance * mean(d^2) / (n / k)``: in units of the data, unlike SPTAG's, which hardly balances floats.
+    Empty clusters restart at the points farthest from their centre.
+
+    Returns
+    -------
+    float32 array (k', dim), k' <= k
+        Centres of the clusters that are not empty.
+    """
+    n = len(points)
+    centres = points[np.sort(rng.choice(n, size=min(k, n), replace=False))].copy()
+    norms = np.einsum("ij,ij->i", points, points)
+    penalties = np.zeros(len(centres), np.float32)
+    for step in range(steps):
+        labels, gains = assign(points, centres, penalties)
+        sums, counts = means(points, labels, len(centres))
+        spread = np.maximum(norms - 2 * gains, 0.0)
+        filled = counts > 0
+        centres[filled] = (sums[filled] / counts[filled, None]).astype(np.float32)
+        empty = np.flatnonzero(~filled)
+        if len(empty) and step + 1 < steps:
+            centres[empty] = points[np.argsort(-spread, kind="stable")[: len(empty)]]
+        penalties = (0.5 * balance * float(spread.mean()) * len(centres) / n * counts).astype(np.float32)
+    return centres[filled]
+
+
+def group_count(n: int, config: ClusterConfig) -> int:
+    """Fan-out at the root."""
+    if isinstance(config.fan_out, int):
+        return max(1, min(config.fan_out, n))
+    return max(1, round(math.sqrt(n / config.list_size)))
+
+
+def root_groups(source: VectorSource, rows: RowArray, k: int, config: ClusterConfig) -> FloatArray:
+    """Centres of the root's groups, from a sample.
+
+    With ``fan_out="auto"``, PPP finds the natural clusters of the sample first, and each of them gets its share of the
+    groups: groups do not straddle clusters that are really apart.
+    """
+    rng = np.random.default_rng([config.seed, 0])
+    size = min(len(rows), max(defaults.SAMPLE_PER_GROUP * k, defaults.SAMPLE_MIN))
+    points = source.take(rows[np.sort(rng.choice(len(rows), size=size, replace=False))])
+    parts = [points]
+    if config.fan_out == "auto":
+        found = partition(points)
+        parts = [points[found.labels == label] for label in range(found.k)]
+    shares = [max(1, round(k * len(part) / size)) for part in parts]
+    return np.concatenate(
+        [
+            kmeans(part, share, rng, steps=defaults.ROOT_STEPS, balance=defaults.BALANCE)
+            for part, share in zip(parts, shares, strict=True)
+        ]
+    )
+
+
+def blocks(rows: RowArray) -> list[RowArray]:
+    """Fixed pieces of ``rows``."""
+    return [rows[i : i + defaults.BLOCK_ROWS] for i in range(0, len(rows), defaults.BLOCK_ROWS)]
+
+
+def split_members(labels: LabelArray, k: int) -> list[RowArray]:
+    """Positions of each label, ascending."""
+    starts, order = np.empty(k + 1, np.int64), np.empty(len(labels), np.int64)
+    group_rows(labels, k, starts, order)
+    return [order[starts[j] : starts[j + 1]] for j in range(k)]
+
+
+def initial_cells(
+    source: VectorSource, rows: RowArray, config: ClusterConfig, pool: Executor | None
+) -> tuple[FloatArray, LabelArray, LabelArray]:
+    """Groups, then cells inside each: centroids, the group of each cell, the group of each row."""
+    centres = root_groups(source, rows, group_count(len(rows), config), config)
+    labels = np.concatenate(run(pool, lambda part: assign(source.take(part), centres)[0], blocks(rows)))
+    members = split_members(labels, len(centres))
+
+    def cells_of(group: int) -> FloatArray:
+        mine = rows[members[group]]
+        k = max(1, round(len(mine) / config.list_size))
+        if len(mine) == 0:
+            return np.empty((0, source.dim), np.float32)
+        rng = np.random.default_rng([config.seed, 1, group])
+        return kmeans(source.take(mine), k, rng, steps=defaults.CELL_STEPS, balance=defaults.BALANCE)
+
+    parts = run(pool, cells_of, range(len(centres)))
+    groups = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+    return np.concatenate(parts), groups, labels
+
+
+def near_groups(centroids: FloatArray, groups: LabelArray, n_groups: int) -> list[RowArray]:
+    """For each group the cells of it and of the groups nearest to it."""
+    sums, counts = means(centroids, groups, n_groups)
+    centres = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+    half = 0.5 * np.einsum("ij,ij->i", centres, centres)
+    half[counts == 0] = np.inf
+    order = np.argsort(half[None, :] - centres @ centres.T, axis=1, kind="stable")[:, : defaults.NEAR_GROUPS]
+    members = split_members(groups, n_groups)
+    return [np.sort(np.concatenate([members[g] for g in near])) for near in order]
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one refinement step found."""
+
+    labels: LabelArray
+    sums: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+
+
+def lloyd_step(
+    source: VectorSource,
+    rows: RowArray,
+    centroids: FloatArray,
+    groups: LabelArray,
+    owner: LabelArray,
+    n_groups: int,
+    pool: Executor | None,
+) -> _Step:
+    """Assign every row to the nearest cell near its group; ``owner``: group of each row now."""
+    near = near_groups(centroids, groups, n_groups)
+    members = split_members(owner, n_groups)
+    labels = np.zeros(len(rows), np.int32)
+    sums, counts = np.zeros(centroids.shape), np.zeros(len(centroids), np.int64)
+
+    def work(group: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        mine, cells = members[group], near[group]
+        local, local_counts = np.zeros((len(cells), source.dim)), np.zeros(len(cells), np.int64)
+        for part in blocks(mine):
+            points = source.take(rows[part])
+            found, _ = assign(points, centroids[cells])
+            add_points(points, found, local, local_counts)
+            labels[part] = cells[found]
+        return local, local_counts
+
+    for group, (local, local_counts) in enumerate(run(pool, work, range(n_groups))):
+        sums[near[group]] += local
+        counts[near[group]] += local_counts
+    return _Step(labels, sums, counts)
+
+
+def rebalance(
+    source: VectorSource, rows: RowArray, step: _Step, groups: LabelArray, config: ClusterConfig, *, drop: bool
+) -> tuple[FloatArray, LabelArray, LabelArray, bool]:
+    """New centroids: means; cells over the limit split into several, starving cells dropped.
+
+    Returns
+    -------
+    centroids, groups, owner, changed
+        ``owner``: the group of each row.
+    """
+    floor = max(1, config.list_size // defaults.STARVE_DIVISOR) if drop else 1
+    keep = step.counts >= floor
+    if not keep.any():
+        keep[np.argmax(step.counts)] = True
+    large = np.flatnonzero(step.counts > config.limit)
+    keep[large] = False
+    centroids = [(step.sums[keep] / step.counts[keep, None]).astype(np.float32)]
+    new_groups = [groups[keep]]
+    order, starts = np.empty(len(rows), np.int64), np.empty(len(groups) + 1, np.int64)
+    group_rows(step.labels, len(groups), starts, order)
+    for cell in large:
+        mine = order[starts[cell] : starts[cell + 1]]
+        rng = np.random.default_rng([config.seed, 2, int(mine[0]), len(mine)])
+        k = max(2, round(len(mine) / config.list_size))
+        parts = kmeans(source.take(rows[mine]), k, rng, steps=defaults.CELL_STEPS, balance=defaults.BALANCE)
+        centroids.append(np.unique(parts, axis=0))
+        new_groups.append(np.full(len(centroids[-1]), groups[cell], np.int32))
+    split = sum(len(part) for part in centroids[1:]) > len(large)
+    return np.concatenate(centroids), np.concatenate(new_groups), groups[step.labels], split
+
+
+def cluster(
+    source: VectorSource,
+    rows: RowArray,
+    config: ClusterConfig,
+    pool: Executor | None = None,
+    progress: Progress | None = None,
+) -> FloatArray:
+    """Centroids of the cells of ``rows``.
+
+    Parameters
+    ----------
+    source : VectorSource
+    rows : int64 array (n,)
+        Rows that take part, ascending; n >= 1.
+    config : ClusterConfig
+    pool : Executor, optional
+        Threads; the result does not depend on how many.
+    progress : callable, optional
+        Called with the fraction done.
+
+    Returns
+    -------
+    float32 array (n_cells, dim)
+        Cells keep to ``config.limit`` vectors each, apart from cells of identical vectors.
+    """
+    tell = progress or (lambda _: None)
+    if len(rows) <= config.list_size:
+        sums = source.take(rows).astype(np.float64).sum(axis=0)
+        return np.asarray(sums / len(rows), np.float32)[None]
+    centroids, groups, owner = initial_cells(source, rows, config, pool)
+    n_groups = int(owner.max()) + 1  # for good: a group whose cells were all dropped may still own rows
+    tell(0.3)
+    for number in range(config.lloyd_steps + defaults.SETTLE_STEPS):
+        step = lloyd_step(source, rows, centroids, groups, owner, n_groups, pool)
+        settling = number >= config.lloyd_steps
+        if settling and not (step.counts > config.limit).any():
+            break
+        centroids, groups, owner, split = rebalance(source, rows, step, groups, config, drop=not settling)
+        tell(min(1.0, 0.3 + 0.7 * (number + 1) / config.lloyd_steps))
+        if settling and not split:
+            break
+    return centroids

@@ -1,0 +1,64 @@
+"""Defaults of the index, each with its reason. Figures: ``docs/index.md`` and ``bench/results``."""
+
+from __future__ import annotations
+
+LIST_SIZE = 64
+"""Vectors a cell should hold. Smaller lists need fewer rows scanned for the same recall, but more cells in memory."""
+
+LIMIT_FACTOR = 3
+"""A cell is split when it holds more than this many times LIST_SIZE."""
+
+BOUND_FACTOR = 4
+"""A finished list holds at most this many times LIST_SIZE rows, closure copies included."""
+
+SPLIT_ROUNDS = 3
+"""Times that cells over the bound are split after the assignment, and everything is assigned again."""
+
+STARVE_DIVISOR = 8
+"""A cell with fewer than LIST_SIZE / STARVE_DIVISOR vectors is dropped during the build."""
+
+LLOYD_STEPS = 4
+"""Global refinement steps; the gain of a fifth was below 0.1 points of recall."""
+
+SETTLE_STEPS = 3
+"""Further steps while cells are over the limit."""
+
+NEAR_GROUPS = 8
+"""Groups whose cells a vector is compared with in a refinement step, its own included."""
+
+BALANCE = 0.5
+"""Balance pressure of k-means, as a share of the mean squared distance at full size."""
+
+ROOT_STEPS = 10
+CELL_STEPS = 6
+
+SAMPLE_PER_GROUP = 256
+SAMPLE_MIN = 10_000
+"""Sample of the root clustering."""
+
+BLOCK_ROWS = 4096
+"""Rows a work item takes at a time: fixed, so that results do not depend on the number of threads."""
+
+BLOCK_PRODUCTS = 1 << 20
+"""Products computed at a time (4 MiB of float32): stays in the cache between the product and the argmin."""
+
+REPLICAS = 2
+"""Most lists that hold a vector (SPANN: 8). With the SOAR rule a second copy saves 18 % (GloVe) to 38 % (navec) of the
+rows scanned at recall 0.95; a third gains less than its bytes cost."""
+
+CLOSURE = 1.2
+"""A vector joins a further list within this ratio of true distances to the nearest centroid."""
+
+ASSIGN_CANDIDATES = 24
+"""Cells compared exactly when a vector is assigned."""
+
+ASSIGN_EFFORT = 1.0
+
+FLAT_CELLS = 512
+"""Up to this many cells navigation scans all centroids; two levels are slower below it."""
+
+GROUPS_FACTOR = 2.0
+"""Groups of cells, as a multiple of the square root of the number of cells."""
+
+RERANK_EXTRA = 20
+"""Candidates reranked beyond k (at least): what 8-bit codes may misplace."""

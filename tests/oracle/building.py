@@ -1,0 +1,81 @@
+"""Naive twins of the kernels that build and check: obvious loops in float64, and nobody may optimise them."""
+
+import math
+
+import numpy as np
+
+from tests.oracle.kernels import dot_f32, l2_f32
+
+# ---------------------------------------------------------------------------------------------------------- cluster
+
+
+def nearest_centre(products, half_norms, penalties):
+    labels, gains = [], []
+    for row in products:
+        values = [float(p) - float(h) - float(e) for p, h, e in zip(row, half_norms, penalties, strict=True)]
+        label = values.index(max(values))
+        labels.append(label)
+        gains.append(float(row[label]) - float(half_norms[label]))
+    return labels, gains
+
+
+def group_rows(labels, k):
+    return [[i for i, label in enumerate(labels) if label == j] for j in range(k)]
+
+
+def add_points(points, labels, k):
+    sums, counts = np.zeros((k, points.shape[1])), np.zeros(k, int)
+    for point, label in zip(points, labels, strict=True):
+        sums[label] += point
+        counts[label] += 1
+    return sums, counts
+
+
+def sort_candidates(point, centroids, candidates):
+    return sorted((l2_f32(point, centroids[cell]), cell) for cell in candidates)
+
+
+def choose_cells(point, centroids, candidates, factor, most):
+    """The nearest cell; then, among those within `factor`, again and again the one of least orthogonal loss."""
+    near = sort_candidates(point, centroids, candidates)
+    residuals = {cell: np.array(point, np.float64) - centroids[cell] for _, cell in near}
+    chosen = [near[0][1]]
+    while len(chosen) < most:
+        losses = []
+        for distance, cell in near:
+            copy = any((centroids[cell] == centroids[other]).all() for other in chosen)
+            if copy or distance > near[0][0] * factor**2:
+                continue
+            loss = distance
+            for other in chosen:
+                length = dot_f32(residuals[other], residuals[other])
+                loss += dot_f32(residuals[cell], residuals[other]) ** 2 / length if length else 0.0
+            losses.append((loss, distance, cell))
+        if not losses:
+            break
+        chosen.append(min(losses)[2])
+    return chosen
+
+
+def assign_rows(points, centroids, candidates, factor, most):
+    """`candidates`: the cells that navigation finds for each point."""
+    return [
+        choose_cells(point, centroids, near, factor, most) for point, near in zip(points, candidates, strict=True)
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------ check
+
+
+def first_bad_row(vectors, no_zero):
+    for i, row in enumerate(vectors):
+        if any(not math.isfinite(x) for x in row) or (no_zero and all(x == 0 for x in row)):
+            return i
+    return -1
+
+
+def first_fraction(vectors):
+    for i, row in enumerate(vectors):
+        if any(float(x) != math.floor(x) for x in row):
+            return i
+    return -1
