@@ -1,0 +1,74 @@
+"""Measure the recall curve of a tenant's lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.curve import MEASURED_K
+from ramet.engine.residency import Residency
+from ramet.engine.searcher import Searcher
+
+GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+"""Probe counts measured."""
+
+ENOUGH = {10: 0.9995, 100: 0.99}
+"""Where the curve of each k ends: a higher target reads every list."""
+
+TOLERANCE = 1e-5
+"""Relative: a neighbour as near as the k-th true one counts, whichever of equally distant records it is."""
+
+
+def measure(
+    searcher: Searcher,
+    queries: npt.NDArray[np.float32],
+    *,
+    own_rows: npt.NDArray[np.int64] | None,
+    n_threads: int,
+) -> list[tuple[int, int, float, float]]:
+    """Recall at each probe count, against exact search of the same lists.
+
+    Parameters
+    ----------
+    searcher : Searcher
+    queries : float32 array (n, dim)
+    own_rows : int64 array (n,), optional
+        The rows of the queries themselves when they are in the collection; they do not count as neighbours.
+
+    Returns
+    -------
+    list of (k, nprobe, mean recall, standard error)
+    """
+    extra = 0 if own_rows is None else 1
+    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= searcher.n_records // 2]
+    depth = min(ks[-1] + extra, searcher.n_records)
+    if depth - extra < ks[0]:
+        return []
+    residency = Residency()
+
+    def distances(nprobe: int) -> npt.NDArray[np.float32]:
+        found = searcher.search(queries, depth, nprobe, residency=residency, n_threads=n_threads)
+        return _others(*found, own_rows)
+
+    truth = distances(searcher.n_lists)
+    limits = {k: truth[:, k - 1] + np.abs(truth[:, k - 1]) * TOLERANCE + 1e-9 for k in ks}
+    points: list[tuple[int, int, float, float]] = []
+    for nprobe in [p for p in GRID if p < searcher.n_lists]:
+        seen = distances(nprobe)
+        for k in ks:
+            found = (seen[:, :k] <= limits[k][:, None]).mean(axis=1)
+            points.append((k, nprobe, float(found.mean()), float(found.std() / len(found) ** 0.5)))
+        if all(points[-len(ks) + i][2] >= ENOUGH[k] for i, k in enumerate(ks)):
+            break
+    return points
+
+
+def _others(
+    rows: npt.NDArray[np.int64], distances: npt.NDArray[np.float32], own: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.float32]:
+    """Distances without those of the queries' own rows, which move to the end as infinity."""
+    if own is None:
+        return distances
+    rest = np.where(rows == own[:, None], np.float32(np.inf), distances)
+    rest.sort(axis=1)
+    return rest

@@ -1,0 +1,206 @@
+"""Argument checks: each names the argument, what was found, and what to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.errors import ArgumentError
+from ramet.engine.settings import Settings
+from ramet.index.kernels.check import first_bad_row, first_fraction
+
+MAX_K = 100_000
+MAX_NAME_BYTES = 480
+DEFAULT_TENANT = "default"
+_BLOCK = 65_536
+
+Vectors = npt.NDArray[Any]
+
+
+def numeric(vectors: object, argument: str) -> Vectors:
+    """The argument as a numeric array; nothing is copied when it is one."""
+    try:
+        array = np.asarray(vectors)
+    except ValueError as error:
+        raise ArgumentError(argument, f"is not a rectangular array: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise ArgumentError(argument, f"has dtype {array.dtype}; pass numbers (float or integer)")
+    return array
+
+
+def shaped(array: Vectors, settings: Settings, argument: str) -> Vectors:
+    """Refuse anything but (n, dim) with n >= 1."""
+    if array.ndim != 2:
+        raise ArgumentError(argument, f"must have shape (n, {settings.dim}), got {array.shape}")
+    if array.shape[1] != settings.dim:
+        raise ArgumentError(argument, f"dimension is {array.shape[1]}, the collection's is {settings.dim}")
+    if len(array) == 0:
+        raise ArgumentError(argument, "is empty; pass at least one vector")
+    return array
+
+
+def stored_form(vectors: object, settings: Settings, argument: str = "vectors") -> Vectors:
+    """Vectors in the collection's dtype, checked.
+
+    Parameters
+    ----------
+    vectors : array-like (n, dim)
+        Any layout and any numeric dtype whose values the collection's dtype can hold.
+
+    Returns
+    -------
+    array (n, dim) of the collection's dtype, C order
+        The argument itself where it has that form already (a mapped file stays mapped).
+
+    Raises
+    ------
+    ArgumentError
+        Wrong shape or dimension, empty, NaN or infinity, zero vector under cosine, values out of range.
+    """
+    array = shaped(numeric(vectors, argument), settings, argument)
+    target = settings.dtype
+    if target.kind == "f":
+        with np.errstate(over="ignore"):
+            result = np.ascontiguousarray(array, dtype=target)
+    else:
+        result = _integers(array, target, argument)
+    bad = _first_bad(result, settings.metric.unit)
+    if bad >= 0:
+        if target.kind == "f" and not np.isfinite(result[bad]).all():
+            raise ArgumentError(
+                argument, f"row {bad} has NaN, infinity or a value beyond {target.name}; remove or replace it"
+            )
+        raise ArgumentError(argument, f"row {bad} is all zeros, which has no direction under cosine; remove it")
+    return result
+
+
+def _first_bad(vectors: Vectors, no_zero: bool) -> int:
+    """``first_bad_row`` in blocks, since kernels know no float16."""
+    if vectors.dtype != np.float16:
+        return int(first_bad_row(vectors, no_zero))
+    for first in range(0, len(vectors), _BLOCK):
+        bad = first_bad_row(vectors[first : first + _BLOCK].astype(np.float32), no_zero)
+        if bad >= 0:
+            return first + int(bad)
+    return -1
+
+
+def _integers(array: Vectors, target: np.dtype[Any], argument: str) -> Vectors:
+    """Integers of the target dtype, refused when a value would change."""
+    if array.dtype == target:
+        return np.ascontiguousarray(array)
+    info = np.iinfo(target)
+    low, high = array.min(), array.max()
+    if not (low >= info.min and high <= info.max):  # NaN fails as well
+        raise ArgumentError(argument, f"{target.name} holds {info.min} to {info.max}, values are {low} to {high}")
+    if array.dtype.kind == "f":
+        row = first_fraction(np.ascontiguousarray(array))
+        if row >= 0:
+            raise ArgumentError(argument, f"row {row} has fractions; {target.name} holds whole numbers")
+    return np.ascontiguousarray(array.astype(target))
+
+
+def query_form(vectors: object, settings: Settings) -> tuple[npt.NDArray[np.float32], bool]:
+    """Queries as float32 (n, dim), C order, and whether the caller gave a single one, of shape (dim,)."""
+    if type(vectors) is np.ndarray and vectors.dtype == np.float32:
+        array: Vectors = vectors
+    else:
+        array = numeric(vectors, "vectors")
+    single = array.ndim == 1
+    if single:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != settings.dim:
+        shape = array.shape[1:] if single else array.shape
+        raise ArgumentError("vectors", f"shape is {shape}, expected ({settings.dim},) or (n, {settings.dim})")
+    if settings.dtype.kind != "f" and len(array):
+        array = _integers(array, settings.dtype, "vectors")
+    queries = np.ascontiguousarray(array, dtype=np.float32)
+    bad = first_bad_row(queries, settings.metric.unit)
+    if bad >= 0:
+        what = (
+            "is all zeros, which has no direction under cosine"
+            if np.isfinite(queries[bad]).all()
+            else ("has NaN or infinity")
+        )
+        raise ArgumentError("vectors", f"query {bad} {what}")
+    return queries, single
+
+
+def name(value: object, argument: str) -> str:
+    """A tenant's name or a record's id: non-empty text of at most 480 bytes in UTF-8."""
+    if not isinstance(value, str):
+        raise ArgumentError(argument, f"must be str, got {type(value).__name__} ({value!r})")
+    if not value:
+        raise ArgumentError(argument, "is an empty string; give it at least one character")
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError as error:
+        raise ArgumentError(argument, f"{value!r} is not valid Unicode text: {error.reason}") from error
+    if size > MAX_NAME_BYTES:
+        raise ArgumentError(argument, f"has {size} bytes in UTF-8; at most {MAX_NAME_BYTES} are allowed")
+    return value
+
+
+def record_ids(ids: Sequence[str] | None, n: int) -> list[str]:
+    """Ids of ``n`` new records; None numbers them "0" to "n - 1".
+
+    Raises
+    ------
+    ArgumentError
+        Wrong number, not str, empty, too long, or one id twice.
+    """
+    if ids is None:
+        return [str(i) for i in range(n)]
+    if isinstance(ids, (str, bytes)):
+        raise ArgumentError("ids", "is a single string; pass a list of strings, one for each vector")
+    result = list(ids.tolist() if isinstance(ids, np.ndarray) else ids)
+    if len(result) != n:
+        raise ArgumentError("ids", f"{len(result)} ids for {n} vectors; pass one id for each vector")
+    for i, value in enumerate(result):
+        if type(value) is not str or not 0 < len(value) <= MAX_NAME_BYTES or not value.isascii():
+            name(value, f"ids[{i}]")
+    if len(set(result)) != n:
+        raise ArgumentError("ids", f"{_first_repeat(result)!r} is given twice; ids must be distinct in one call")
+    return result
+
+
+def _first_repeat(values: list[str]) -> str:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return ""
+
+
+def positive(value: object, argument: str, most: int) -> int:
+    """An integer from 1 to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
+        raise ArgumentError(argument, f"must be an integer from 1 to {most}, got {value!r}")
+    return int(value)
+
+
+def share(value: object, argument: str) -> float:
+    """A number above 0 and at most 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < float(value) <= 1:
+        raise ArgumentError(argument, f"must be a number above 0 and at most 1, got {value!r}")
+    return float(value)
+
+
+def whole(value: object, argument: str) -> int:
+    """An integer from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ArgumentError(argument, f"must be an integer from 0 on, got {value!r}")
+    return int(value)
+
+
+def prune_ratio(value: object, settings: Settings) -> float:
+    """A ratio of true distances above 1; inner products have none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not float(value) > 1:
+        raise ArgumentError("prune", f"must be a ratio of distances above 1, got {value!r}")
+    if settings.metric_name == "ip":
+        raise ArgumentError("prune", "works on distances; with metric 'ip' use nprobe or recall")
+    return float(value)

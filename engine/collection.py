@@ -1,0 +1,296 @@
+"""A collection: what users hold. Every method checks its arguments, then hands the work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ramet.engine import checks, reads
+from ramet.engine.builder import BuildOptions, Progress, build
+from ramet.engine.calibrate import measure
+from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
+from ramet.engine.errors import ArgumentError, one_of
+from ramet.engine.hits import BuildReport, CurvePoint, Hits, Record
+from ramet.engine.residency import Residency
+from ramet.engine.searcher import CURVE, Searcher
+from ramet.engine.settings import Settings
+from ramet.engine.stats import collect
+from ramet.engine.threads import n_cores
+from ramet.index import defaults
+from ramet.index.assign import ClosureConfig
+from ramet.index.clustering import ClusterConfig
+from ramet.storage.snapshot import Snapshot
+from ramet.storage.store import Store
+
+if TYPE_CHECKING:
+    from ramet.storage.verify import VerifyReport
+
+
+class Collection:
+    """Vectors of one dimension, metric and dtype in one directory. Get one from `Database`; threads may share it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._settings = Settings.from_storage(store.settings)
+        self._residency = Residency()
+        self._searchers: dict[str, Searcher] = {}
+        self.closed = False
+
+    name = property(lambda self: self._store.path.name, doc="Name of the collection.")
+    path = property(lambda self: self._store.path, doc="Directory of the collection.")
+    dim = property(lambda self: self._settings.dim, doc="Dimension of the vectors.")
+    metric = property(lambda self: self._settings.metric_name, doc='"cosine", "l2" or "ip".')
+    dtype = property(lambda self: self._settings.dtype_name, doc='"float32", "float16", "int8" or "uint8".')
+    codes = property(lambda self: self._settings.codes, doc='What posting lists hold: "none" or "sq8".')
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    def build(
+        self,
+        vectors: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        tenant: str = checks.DEFAULT_TENANT,
+        clusters: int | str | None = None,
+        list_size: int | None = None,
+        replicas: int | None = None,
+        navigation: str = "groups",
+        seed: int = 0,
+        n_threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> BuildReport:
+        """Fill the empty collection with vectors, and measure its recall.
+
+        Parameters
+        ----------
+        vectors : array-like (n, dim)
+            Any numeric dtype whose values the collection's dtype holds; a mapped ``.npy`` is read in pieces.
+        ids : sequence of str, optional
+            One for each vector; "0", "1", ... when left out.
+        tenant : str
+            Owner of the records.
+        clusters : int or "auto", optional
+            Fan-out of the tree at the root. "auto" lets PPP find natural clusters first (``docs/ppp.md``).
+        list_size : int, optional
+            Vectors a cell should hold (default 64).
+        replicas : int, optional
+            Most lists that hold a vector (default 2; 1 switches closure off).
+        navigation : str
+            How queries find cells: "groups" (two levels of 8-bit centroids) or "hnsw" (a faiss graph).
+        seed : int
+            Same seed, same vectors: same lists, whatever the number of threads.
+        n_threads : int, optional
+            Default: the cores this process may use.
+        progress : callable, optional
+            ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        BuildReport
+
+        Raises
+        ------
+        ArgumentError
+            A wrong argument; nothing was written.
+        NotEmptyError
+            The collection has records already.
+        StorageError
+            Busy, full, read-only or damaged files; the collection is as it was.
+        """
+        block = checks.stored_form(vectors, self._settings)
+        names = checks.record_ids(ids, len(block))
+        options = BuildOptions(
+            tenant=checks.name(tenant, "tenant"),
+            cluster=ClusterConfig(
+                list_size=checks.positive(list_size or defaults.LIST_SIZE, "list_size", 100_000),
+                fan_out=clusters if clusters in (None, "auto") else checks.positive(clusters, "clusters", 1_000_000),
+                seed=checks.whole(seed, "seed"),
+            ),
+            closure=ClosureConfig(replicas=checks.positive(replicas or defaults.REPLICAS, "replicas", 16)),
+            navigation=one_of(navigation, "navigation", ("groups", "hnsw")),
+            n_threads=checks.positive(n_threads or n_cores(), "n_threads", 1024),
+        )
+        return build(self._store, self._settings, block, names, options, progress)
+
+    def calibrate(
+        self, queries: Any, *, tenant: str = checks.DEFAULT_TENANT, n_threads: int | None = None
+    ) -> list[CurvePoint]:
+        """Measure the recall curve again with your own queries, for when they differ from the records.
+
+        Parameters
+        ----------
+        queries : array-like (n, dim)
+            Some hundred typical queries that are not records.
+
+        Returns
+        -------
+        list of CurvePoint
+            What ``recall=`` goes by from now on.
+        """
+        block, _ = checks.query_form(queries, self._settings)
+        if len(block) < 2:
+            raise ArgumentError("queries", f"{len(block)} is too few to measure recall; pass some hundred")
+        with self._store.read() as snapshot:
+            searcher = self._searcher(snapshot, tenant)
+            if searcher is None or searcher.n_lists == 0:
+                raise ArgumentError("tenant", f"{tenant!r} has no records to measure on")
+            points = measure(searcher, block, own_rows=None, n_threads=n_threads or n_cores())
+        curve = RecallCurve(points or [(10, searcher.n_lists, 1.0, 0.0)], searcher.n_lists)
+        with self._store.write() as writer:
+            writer.set_meta(CURVE.format(tenant=searcher.tenant), curve.to_meta())
+        return curve.table()
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def query(
+        self,
+        vectors: Any,
+        k: int = 10,
+        *,
+        tenant: str = checks.DEFAULT_TENANT,
+        recall: float | None = None,
+        nprobe: int | None = None,
+        exact: bool = False,
+        prune: float | None = None,
+        n_threads: int | None = None,
+        with_vectors: bool = False,
+        check: bool = False,
+    ) -> Hits:
+        """The records nearest to one query or to each query of a batch.
+
+        Parameters
+        ----------
+        vectors : array-like (dim,) or (n, dim)
+        k : int
+            Results wanted; fewer come back when the tenant has fewer records.
+        tenant : str
+            Whose records; a tenant without records gives no hits.
+        recall : float, optional
+            Share of the true k nearest to find on average (default 0.95): sets the number of posting lists read, by
+            the curve measured on this collection. 1.0 is exact search.
+        nprobe : int, optional
+            Posting lists to read, instead of ``recall``.
+        exact : bool
+            Read every list and compare full-precision vectors.
+        prune : float, optional
+            Skip lists whose centroid is farther than this ratio (of true distances, > 1) times the nearest one's.
+        n_threads : int, optional
+            Threads for a batch (default: all cores). One query runs on the calling thread.
+        with_vectors : bool
+            Return the stored vectors as well.
+        check : bool
+            Verify the checksum of every list read first (slow).
+
+        Returns
+        -------
+        Hits
+
+        Raises
+        ------
+        ArgumentError
+            A wrong argument.
+        CorruptionError
+            Damaged files, where that was noticed.
+        """
+        queries, single = checks.query_form(vectors, self._settings)
+        if type(k) is not int or not 0 < k <= checks.MAX_K:
+            k = checks.positive(k, "k", checks.MAX_K)
+        with self._store.read() as snapshot:
+            searcher = self._searcher(snapshot, tenant)
+            if searcher is None or searcher.n_records == 0 or len(queries) == 0:
+                return reads.no_hits(len(queries), single, self._settings)
+            k = min(k, searcher.n_records)
+            if exact:
+                probes = searcher.n_lists
+            elif nprobe is not None:
+                probes = checks.positive(nprobe, "nprobe", 1 << 31)
+            else:
+                probes = searcher.nprobe_for(DEFAULT_RECALL if recall is None else checks.share(recall, "recall"), k)
+            ratio = 0.0 if prune is None else checks.prune_ratio(prune, self._settings)
+            if check:
+                reads.check_lists(snapshot, searcher, queries, probes)
+            threads = n_cores() if n_threads is None else checks.positive(n_threads, "n_threads", 1024)
+            rows, distances = searcher.search(
+                queries, k, probes, ratio=ratio, residency=self._residency, n_threads=threads
+            )
+            return reads.hits(snapshot, self._settings, rows, distances, single, with_vectors)
+
+    def get(
+        self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, with_vectors: bool = True
+    ) -> list[Record]:
+        """Records by id, in the order asked for; ids that do not exist are left out.
+
+        Vectors come back bit for bit as they were put in.
+        """
+        if isinstance(ids, (str, bytes)):
+            raise ArgumentError("ids", "is a single string; pass a list of strings")
+        names = [checks.name(value, f"ids[{i}]") for i, value in enumerate(ids)]
+        with self._store.read() as snapshot:
+            number = snapshot.tenant_number(checks.name(tenant, "tenant"))
+            return (
+                [] if number is None else reads.records(snapshot, self._settings, number, tenant, names, with_vectors)
+            )
+
+    def count(self, tenant: str | None = None) -> int:
+        """Records of a tenant, or of all together."""
+        with self._store.read() as snapshot:
+            if tenant is None:
+                return snapshot.n_live
+            return snapshot.tenants().get(checks.name(tenant, "tenant"), 0)
+
+    def __len__(self) -> int:
+        """Records of all tenants."""
+        return self.count()
+
+    def stats(self) -> dict[str, Any]:
+        """Sizes, list lengths, recall curves: everything JSON-able."""
+        with self._store.read() as snapshot:
+            return collect(snapshot, self._settings, self._store.path)
+
+    # --------------------------------------------------------------------------------------------- maintenance
+
+    def verify(self) -> VerifyReport:
+        """Check every checksum and every cross-reference; finds damage, changes nothing."""
+        from ramet.storage.verify import verify  # not needed to answer a query
+
+        return verify(self._store)
+
+    def backup(self, path: str | Path) -> None:
+        """Copy the collection as it is at this moment to a new directory, while readers and a writer go on.
+
+        The copy is a collection: ``ramet.connect(parent).collection(name)`` opens it.
+        """
+        from ramet.storage.backup import backup
+
+        backup(self._store, Path(path))
+
+    def close(self) -> None:
+        """Give the files back; the collection cannot be used afterwards."""
+        self.closed = True
+        self._searchers.clear()
+        self._store.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        s = self._settings
+        return f"Collection({self.name!r}, dim={s.dim}, metric={s.metric_name!r}, dtype={s.dtype_name!r})"
+
+    def _searcher(self, snapshot: Snapshot, tenant: str) -> Searcher | None:
+        """The tenant's searcher for this snapshot; None when there is no such tenant."""
+        searcher = self._searchers.get(tenant)
+        if searcher is not None and searcher.txn_id == snapshot.txn_id:
+            return searcher
+        number = snapshot.tenant_number(checks.name(tenant, "tenant"))
+        if number is None:
+            return None
+        searcher = self._searchers[tenant] = Searcher(self._store, snapshot, self._settings, number)
+        return searcher

@@ -1,0 +1,78 @@
+"""The recall curve: measured on a collection itself, it turns ``recall=`` into a number of probes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ramet.engine.hits import CurvePoint
+
+DEFAULT_RECALL = 0.95
+MEASURED_K = (10, 100)
+"""Values of k that the curve is measured at; a query's k uses the next larger one."""
+
+MARGIN = 1.5
+"""Standard errors that a measured mean must lie above the target: the curve comes from some hundred queries."""
+
+FALLBACK_SHARE = 0.05
+"""Without a curve (a build that was killed before it was measured): this share of all lists, at least 64."""
+
+
+class RecallCurve:
+    """Measured points and what follows from them.
+
+    Parameters
+    ----------
+    points : list of (k, nprobe, recall, standard error)
+    n_lists : int
+        Posting lists of the tenant.
+    """
+
+    def __init__(self, points: list[tuple[int, int, float, float]], n_lists: int) -> None:
+        self.points = points
+        self.n_lists = n_lists
+
+    @classmethod
+    def from_meta(cls, stored: Any, n_lists: int) -> RecallCurve:
+        """Curve as it was stored; None gives one without points."""
+        return cls([(int(k), int(p), float(r), float(e)) for k, p, r, e in stored or []], n_lists)
+
+    def to_meta(self) -> list[list[float]]:
+        """Form to store as JSON."""
+        return [[k, nprobe, round(recall, 6), round(error, 6)] for k, nprobe, recall, error in self.points]
+
+    def table(self) -> list[CurvePoint]:
+        """The points to show."""
+        return [CurvePoint(k, nprobe, recall) for k, nprobe, recall, _ in self.points]
+
+    def nprobe_for(self, recall: float, k: int) -> int:
+        """Fewest probes whose measured recall, less the margin, reaches the target.
+
+        Between two measured points the logarithm of nprobe is interpolated; beyond the last one, all lists are read.
+        """
+        if recall >= 1.0:
+            return self.n_lists
+        if not self.points:
+            return min(self.n_lists, max(64, math.ceil(FALLBACK_SHARE * self.n_lists)))
+        measured = sorted({point[0] for point in self.points})
+        at = next((m for m in measured if m >= k), measured[-1])
+        stretch = max(1.0, k / at)  # more neighbours lie in more lists
+        known = [(p, r - MARGIN * e) for m, p, r, e in self.points if m == at]
+        probes = _reach(known, recall)
+        return self.n_lists if probes is None else min(self.n_lists, math.ceil(probes * stretch - 1e-9))
+
+
+def _reach(known: list[tuple[int, float]], recall: float) -> float | None:
+    """Probes at which a rising curve reaches ``recall``; None beyond its end."""
+    best, before = -math.inf, None
+    for nprobe, value in sorted(known):
+        value = max(value, best)
+        if value >= recall:
+            if before is None or value == before[1]:
+                return float(nprobe)
+            part = (recall - before[1]) / (value - before[1])
+            return float(np.exp(np.log(before[0]) + part * (np.log(nprobe) - np.log(before[0]))))
+        best, before = value, (nprobe, value)
+    return None

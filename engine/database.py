@@ -1,0 +1,184 @@
+"""A database: a directory of collections."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ramet.engine.collection import Collection
+from ramet.engine.errors import ArgumentError, CollectionExistsError, UnknownCollectionError
+from ramet.engine.settings import Settings
+from ramet.storage.errors import AccessError, ExistsError, MissingError
+from ramet.storage.format import CATALOG
+from ramet.storage.store import Store
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def connect(path: str | Path, *, create: bool = True) -> Database:
+    """Open a directory of collections.
+
+    Parameters
+    ----------
+    path : str or Path
+        The directory; made when missing.
+    create : bool
+        False: a missing directory is an error.
+
+    Raises
+    ------
+    ArgumentError
+        The path is missing and ``create`` is false, or it is not a directory.
+    AccessError
+        No permission.
+    """
+    return Database(Path(path), create=create)
+
+
+class Database:
+    """Collections in one directory; made by `connect`. Use it as a context manager, or call `close`."""
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        if path.exists() and not path.is_dir():
+            raise ArgumentError("path", f"{path} is a file; pass a directory of collections")
+        if not path.exists():
+            if not create:
+                raise ArgumentError("path", f"{path} does not exist; pass create=True to make it")
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise AccessError(path, error) from error
+        self.path = path
+        self._open: dict[str, Collection] = {}
+
+    def collections(self) -> list[str]:
+        """Names of the collections, sorted."""
+        try:
+            return sorted(p.name for p in self.path.iterdir() if _NAME.fullmatch(p.name) and (p / CATALOG).is_file())
+        except OSError as error:
+            raise AccessError(self.path, error) from error
+
+    def create_collection(
+        self,
+        name: str,
+        dim: int,
+        metric: str = "cosine",
+        dtype: Any = "float32",
+        codes: str = "auto",
+        *,
+        exist_ok: bool = False,
+    ) -> Collection:
+        """Make an empty collection.
+
+        Parameters
+        ----------
+        name : str
+            1 to 128 letters, digits, ``.``, ``_`` or ``-``; the first a letter or digit.
+        dim : int
+            Dimension, 1 to 16384.
+        metric : str
+            "cosine", "l2" or "ip".
+        dtype : str or NumPy dtype
+            "float32", "float16", "int8" or "uint8".
+        codes : str
+            What posting lists hold: "sq8" (8-bit codes; full-precision rows apart, for reranking), "none" (the vectors
+            themselves), or "auto": "sq8" for floats.
+        exist_ok : bool
+            Return a collection of that name if it is there and has the same properties.
+
+        Raises
+        ------
+        ArgumentError, CollectionExistsError, StorageError
+        """
+        settings = Settings.checked(dim, metric, dtype, codes)
+        path = self._path(name)
+        try:
+            Store.create(path, settings.to_storage()).close()
+        except ExistsError as error:
+            if not exist_ok:
+                raise CollectionExistsError(f"collection {name!r} exists in {self.path}; pass exist_ok=True") from error
+            existing = self.collection(name)
+            if existing._settings != settings:  # both classes are one unit
+                raise CollectionExistsError(
+                    f"collection {name!r} exists with other properties: {existing!r}, codes={existing.codes!r}"
+                ) from error
+            return existing
+        return self.collection(name)
+
+    def collection(self, name: str) -> Collection:
+        """Open a collection; the same object for every call.
+
+        Raises
+        ------
+        UnknownCollectionError
+            No collection of that name.
+        StorageError
+            Damaged, foreign or newer files.
+        """
+        found = self._open.get(name)
+        if found is not None and not found.closed:
+            return found
+        path = self._path(name)
+        try:
+            store = Store.open(path)
+        except MissingError as error:
+            known = ", ".join(map(repr, self.collections())) or "none yet"
+            raise UnknownCollectionError(f"no collection {name!r} in {self.path}; there are: {known}") from error
+        collection = self._open[name] = Collection(store)
+        return collection
+
+    __getitem__ = collection
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.collections()
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection and its files.
+
+        It disappears at once (a rename); snapshots that are still open keep reading the deleted files.
+
+        Raises
+        ------
+        UnknownCollectionError
+            No collection of that name.
+        """
+        path = self._path(name)
+        if name not in self.collections():
+            raise UnknownCollectionError(f"no collection {name!r} in {self.path}")
+        opened = self._open.pop(name, None)
+        if opened is not None:
+            opened.close()
+        trash = path.with_name(f".deleted-{name}-{uuid.uuid4().hex}")
+        try:
+            path.rename(trash)
+            shutil.rmtree(trash)
+        except OSError as error:
+            raise AccessError(path, error) from error
+
+    def close(self) -> None:
+        """Close all collections that were opened here."""
+        for collection in self._open.values():
+            collection.close()
+        self._open.clear()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Database({str(self.path)!r}, collections={self.collections()})"
+
+    def _path(self, name: object) -> Path:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ArgumentError(
+                "name", f"{name!r} is not a collection name: 1 to 128 of A-Z a-z 0-9 . _ -, first a letter or digit"
+            )
+        return self.path / name

@@ -1,0 +1,35 @@
+"""When to look for data that is not in the page cache.
+
+Asking the kernel about every extent costs some 10 us a query, and not asking costs a page fault of 50 to 100 us for
+every page that is missing. So a collection starts by asking; after a run of queries that missed nothing it stops; a
+query that then takes a major page fault (the cache was squeezed) switches the asking on again.
+"""
+
+from __future__ import annotations
+
+import os
+
+QUIET_CALLS = 64
+"""Calls in a row that must find everything cached before the asking stops."""
+
+SWITCH = "RAMET_PREFETCH"
+"""Environment variable; 0 switches prefetching off (to measure what it is worth)."""
+
+
+class Residency:
+    """Whether the next search should prefetch; races between threads only delay a switch."""
+
+    __slots__ = ("_allowed", "_quiet", "fetch")
+
+    def __init__(self) -> None:
+        self._allowed = os.environ.get(SWITCH, "1") != "0"
+        self.fetch = self._allowed
+        self._quiet = 0
+
+    def note(self, absent: int, faults: int) -> None:
+        """Take in what a search saw: spans that were not cached, and major page faults."""
+        if self.fetch:
+            self._quiet = 0 if absent else self._quiet + 1
+            self.fetch = self._quiet < QUIET_CALLS
+        elif faults and self._allowed:
+            self.fetch, self._quiet = True, 0

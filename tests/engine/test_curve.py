@@ -1,0 +1,83 @@
+"""From measured points to a number of probes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ramet.engine.curve import RecallCurve
+from ramet.engine.residency import QUIET_CALLS, Residency
+
+POINTS = [
+    (10, 1, 0.5, 0.0),
+    (10, 2, 0.7, 0.0),
+    (10, 8, 0.9, 0.0),
+    (10, 32, 0.99, 0.0),
+    (100, 8, 0.6, 0.0),
+    (100, 32, 0.95, 0.0),
+]
+
+
+def test_a_target_between_two_points_is_interpolated_upwards():
+    curve = RecallCurve(POINTS, 1000)
+    assert curve.nprobe_for(0.5, 10) == 1
+    assert curve.nprobe_for(0.7, 10) == 2
+    assert curve.nprobe_for(0.8, 10) == 4
+    assert curve.nprobe_for(0.99, 10) == 32
+
+
+def test_a_target_beyond_the_curve_reads_every_list():
+    assert RecallCurve(POINTS, 1000).nprobe_for(0.999, 10) == 1000
+
+
+def test_larger_k_use_the_next_measured_one_and_stretch_beyond_the_last():
+    curve = RecallCurve(POINTS, 1000)
+    assert curve.nprobe_for(0.95, 50) == 32
+    assert curve.nprobe_for(0.95, 200) == 64
+
+
+def test_no_curve_is_answered_with_many_probes():
+    assert RecallCurve([], 50).nprobe_for(0.95, 10) == 50
+    assert RecallCurve([], 10_000).nprobe_for(0.95, 10) == 500
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1)), min_size=1, max_size=12, unique_by=lambda p: p[0]),
+    st.floats(0.01, 1),
+)
+def test_probes_grow_with_the_target_and_stay_within_the_lists(points, target):
+    curve = RecallCurve([(10, nprobe, recall, 0.0) for nprobe, recall in points], 600)
+    probes = curve.nprobe_for(target, 10)
+    assert 1 <= probes <= 600
+    assert curve.nprobe_for(min(1.0, target + 0.1), 10) >= probes
+    if probes < 600:
+        assert any(recall >= target for nprobe, recall in points)
+
+
+def test_a_curve_survives_storage():
+    curve = RecallCurve(POINTS, 77)
+    assert RecallCurve.from_meta(curve.to_meta(), 77).points == POINTS
+
+
+def test_prefetching_stops_when_all_is_cached_and_starts_again_after_a_fault(monkeypatch):
+    monkeypatch.delenv("RAMET_PREFETCH", raising=False)
+    residency = Residency()
+    assert residency.fetch
+    for _ in range(QUIET_CALLS - 1):
+        residency.note(0, 0)
+    assert residency.fetch
+    residency.note(3, 0)
+    for _ in range(QUIET_CALLS):
+        residency.note(0, 0)
+    assert not residency.fetch
+    residency.note(0, 0)
+    assert not residency.fetch
+    residency.note(0, 2)
+    assert residency.fetch
+
+
+@pytest.mark.parametrize("faults", [0, 5])
+def test_prefetching_can_be_switched_off(monkeypatch, faults):
+    monkeypatch.setenv("RAMET_PREFETCH", "0")
+    residency = Residency()
+    residency.note(0, faults)
+    assert not residency.fetch
