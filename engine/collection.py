@@ -25,7 +25,7 @@ from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
 
 if TYPE_CHECKING:
-    from ramet.storage.verify import VerifyReport
+    from ramet.storage.findings import VerifyReport
 
 
 class Collection:

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ramet.engine.collection import Collection
 from ramet.engine.errors import ArgumentError, CollectionExistsError, UnknownCollectionError
@@ -15,6 +15,9 @@ from ramet.engine.settings import Settings
 from ramet.storage.errors import AccessError, ExistsError, MissingError
 from ramet.storage.format import CATALOG
 from ramet.storage.store import Store
+
+if TYPE_CHECKING:
+    from ramet.storage.findings import VerifyReport
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -158,6 +161,21 @@ class Database:
             shutil.rmtree(trash)
         except OSError as error:
             raise AccessError(path, error) from error
+
+    def verify(self, name: str) -> VerifyReport:
+        """Check a collection from outside, without opening it first: safe for one that is badly damaged.
+
+        Raises
+        ------
+        UnknownCollectionError
+            No collection of that name.
+        """
+        from ramet.storage.verify import verify_path
+
+        path = self._path(name)
+        if not path.is_dir():
+            raise UnknownCollectionError(f"no collection {name!r} in {self.path}")
+        return verify_path(path)
 
     def close(self) -> None:
         """Close all collections that were opened here."""

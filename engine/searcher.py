@@ -12,7 +12,7 @@ from ramet.engine.residency import Residency
 from ramet.engine.settings import Settings
 from ramet.engine.threads import in_pieces
 from ramet.index import defaults
-from ramet.index.kernels.exact import exact_many
+from ramet.index.kernels.exact import TOGETHER, exact_many
 from ramet.index.kernels.plan import PLAN, SQ8
 from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, search_many
 from ramet.index.navigate import HNSW_MAGIC, GroupNavigator
@@ -104,6 +104,7 @@ class Searcher:
         plan["list_address"] = self._address.ctypes.data
         plan["list_count"] = self._counts.ctypes.data
         plan["list_capacity"] = self._capacity.ctypes.data
+        plan["ids"], plan["id_bytes"] = snapshot.rows_address + PAGE_BYTES, snapshot.id_bytes
         if settings.kind == SQ8:
             plan["vectors"] = snapshot.vectors_address + PAGE_BYTES
             plan["vector_bytes"] = settings.vector_bytes
@@ -130,7 +131,6 @@ class Searcher:
         ratio: float = 0.0,
         residency: Residency,
         n_threads: int = 1,
-        pool: int | None = None,
     ) -> tuple[Rows, Floats]:
         """Rows and distances of the top k of each query, from ``nprobe`` lists.
 
@@ -140,30 +140,17 @@ class Searcher:
         rows: Rows = np.empty((n, k), np.int64)
         distances: Floats = np.empty((n, k), np.float32)
         if nprobe >= self.n_lists and self._sq8:
-            in_pieces(lambda a, b: exact_many(self.plan, queries, a, b, rows, distances), n, n_threads, 16)
+            in_pieces(lambda a, b: exact_many(self.plan, queries, a, b, rows, distances), n, n_threads, TOGETHER)
             return rows, distances
-        pool_size = pool_for(k) if pool is None else pool
         given = _NONE_GIVEN if self._walks_inside else self.navigator.nearest(queries, nprobe, self._metric.number)
+        pool = pool_for(k)
 
         def work(first: int, last: int) -> None:
             stats = np.zeros(N_STATS, np.int64)
             search_many(
-                self.plan,
-                self.navigator.starts,
-                given,
-                queries,
-                first,
-                last,
-                nprobe,
-                1.0,
-                ratio,
-                pool_size,
-                residency.fetch,
-                self.longest,
-                rows,
-                distances,
-                stats,
-            )
+                self.plan, self.navigator.starts, given, queries, first, last, nprobe, 1.0, ratio, pool,
+                residency.fetch, self.longest, rows, distances, stats,
+            )  # fmt: skip
             residency.note(stats.item(ABSENT), stats.item(FAULTS))
 
         if n == 1:

@@ -55,7 +55,6 @@ def assign_all(
     cells = np.empty((source.n, config.replicas), np.int32)
     counts = np.empty(source.n, np.int32)
     plan = np.zeros(1, plans.PLAN)
-    plan["metric"] = plans.L2  # membership is by distance, under every metric
     navigator.fill(plan)
 
     def work(rows: RowArray) -> None:

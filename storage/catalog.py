@@ -88,7 +88,7 @@ def open_environment(path: Path, *, readonly: bool = False, lock: bool = True) -
             # One spare transaction makes begin and abort of a reader cost 0.1 us.
             return lmdb.open(
                 str(path / CATALOG), subdir=False, map_size=size, max_readers=MAX_READERS, max_spare_txns=1,
-                readonly=readonly, lock=lock, create=not readonly, mode=0o644, lib_version=0,
+                readonly=readonly, lock=lock, create=not readonly, mode=0o644, lib_version=0, readahead=False,
             )  # fmt: skip
         except (lmdb.Error, OSError) as error:
             code = getattr(error, "code", 0) or getattr(error, "errno", 0)
@@ -207,7 +207,10 @@ def put_json(txn: Any, key: str, entry: Any) -> None:
 
 
 def put_summed(txn: Any, key: bytes, content: bytes) -> None:
-    """Write an entry with a checksum of key and content in front."""
+    """Write an entry with a checksum of key and content in front, replacing what was there."""
+    # LMDB writes a smaller value into the pages of a larger one of the same transaction and leaves the page count as
+    # it was, which the walker of `lmdbfile.structure_problems` takes for damage.
+    txn.delete(key)
     txn.put(key, SUM_VALUE.pack(checksum(key, content)) + content)
 
 

@@ -1,7 +1,7 @@
 """One open collection directory: environment, open files and the newest decoded state.
 
 A process holds one `Core` per directory (see `registry`), because LMDB refuses to open a file twice in one process.
-Stores, snapshots and writers keep their core alive, and it closes itself when the last of them is gone.
+The registry closes it when the last store, snapshot and writer is gone.
 """
 
 import os
@@ -85,6 +85,8 @@ class Core:
     barrier : bool
         A fork is under way, or this process is a child forked after the core was made: `Store` has to ask for
         `usable_core` before it begins a transaction.
+    handles : int
+        Stores on this core; changed by the registry only.
     reading : set
         LMDB transactions of open snapshots.
     writer : WriteTransaction or None
@@ -98,6 +100,7 @@ class Core:
         self.path = path
         self.barrier = False
         self.forked = False
+        self.handles = 0
         self.reading: set[Any] = set()
         self.writer: WriteTransaction | None = None
         self.state: State | None = None
@@ -160,11 +163,6 @@ class Core:
             self.env = None
         while self.fds:
             os.close(self.fds.popitem()[1])
-
-    def __del__(self) -> None:
-        # A core inherited through a fork is closed by `forking` or not at all: closing may wait for ever there.
-        if not self.forked:
-            self.close()
 
 
 def open_file(path: Path) -> int:

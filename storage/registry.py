@@ -1,6 +1,7 @@
 """The open collections of this process, and what happens to them at a fork.
 
-The registry has weak references only, so that a collection closes with the last store, snapshot or writer on it.
+A directory is open once per process, because LMDB refuses to open a file twice, and closes with the last store,
+snapshot or writer on it.
 
 Forking. LMDB keeps its table of readers in shared memory, and its handles, inherited by a child, would free the
 *parent's* places in that table when the child closes or collects them; the parent's writer might then reuse space
@@ -20,7 +21,6 @@ import ctypes
 import os
 import threading
 import time
-import weakref
 from pathlib import Path
 
 from ramet.storage.core import Core, check_directory
@@ -34,7 +34,7 @@ FORK_WAIT_S = 0.2
 # How long the child waits for the inherited environment to close, which takes well under a millisecond if it can.
 CLOSE_WAIT_S = 2.0
 
-_cores: weakref.WeakValueDictionary[tuple[int, int], Core] = weakref.WeakValueDictionary()
+_cores: dict[tuple[int, int], Core] = {}
 _lock = threading.RLock()
 
 # Cores that this process inherited through a fork. They stay mapped for ever, since addresses that the engine took
@@ -42,8 +42,8 @@ _lock = threading.RLock()
 _inherited: list[Core] = []
 
 
-def shared_core(path: Path) -> Core:
-    """Return the core of a directory, opening it unless this process has it open already.
+def acquire(path: Path) -> Core:
+    """Return the core of a directory for one more store, opening it unless this process has it open already.
 
     Raises
     ------
@@ -58,13 +58,34 @@ def shared_core(path: Path) -> Core:
             core = None
         if core is None:
             core = _cores[key] = Core(path)
+        core.handles += 1
         return core
 
 
+def release(core: Core) -> None:
+    """Take note that a store has no use for its core any more."""
+    with _lock:
+        core.handles -= 1
+        close_unused(core)
+
+
+def close_unused(core: Core) -> None:
+    """Close a core that no store, snapshot or writer of this process uses."""
+    with _lock:
+        if core.handles or core.reading or core.writer is not None or core.forked:
+            return
+        for key in [key for key, known in _cores.items() if known is core]:
+            del _cores[key]
+        core.close()
+
+
 def usable_core(core: Core) -> Core:
-    """Return the core to use instead of one whose barrier is up: the same after a fork, a new one in a child."""
+    """Return the core that a store has to use instead of one whose barrier is up.
+
+    After a fork the same in the parent, and another one, acquired for the store, in the child.
+    """
     with _lock:  # a fork under way holds it
-        return shared_core(core.path) if core.forked else core
+        return acquire(core.path) if core.forked else core
 
 
 def _close_inherited(core: Core) -> None:

@@ -15,6 +15,7 @@ from ramet.storage.format import PAGE_BYTES, POSTINGS, ROWS, VECTORS, ListLayout
 from ramet.storage.mapping import Mapping
 from ramet.storage.reader import LIST_DTYPE, U8, U32, CatalogReader, storage_errors
 from ramet.storage.reader import check_directory as check_lists
+from ramet.storage.registry import close_unused
 
 # Length byte of a slot of rows.bin whose id stands in LONG_IDS.
 LONG_ID = 255
@@ -58,8 +59,11 @@ class Snapshot(CatalogReader):
         txn = self._txn
         if txn is not None:
             self._txn = None
-            self._core.reading.discard(txn)
+            core = self._core
+            core.reading.discard(txn)
             txn.abort()
+            if not core.handles:
+                close_unused(core)
 
     def __enter__(self) -> "Snapshot":
         return self
@@ -124,6 +128,11 @@ class Snapshot(CatalogReader):
         """Address of byte 0 of rows.bin; valid while the snapshot is open."""
         self._reading()
         return self._state.mappings[ROWS].address
+
+    @property
+    def id_bytes(self) -> int:
+        """Bytes of one slot of rows.bin; 0 before the first row."""
+        return self._state.header.id_width
 
     @property
     def vectors_address(self) -> int:

@@ -25,7 +25,7 @@ from ramet.storage.format import (
     check_settings,
     pack_header,
 )
-from ramet.storage.registry import shared_core, usable_core
+from ramet.storage.registry import acquire, release, usable_core
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.writer import Writer
 
@@ -106,7 +106,7 @@ class Store:
         AccessError
             The files may not be read.
         """
-        return cls(shared_core(Path(path)))
+        return cls(acquire(Path(path)))
 
     @property
     def read_only(self) -> bool:
@@ -171,7 +171,13 @@ class Store:
 
     def close(self) -> None:
         """Close this store. Snapshots taken from it stay valid until they are closed. May be called twice."""
-        self._core = None
+        core, self._core = self._core, None
+        if core is not None and not core.forked:
+            release(core)
+
+    def __del__(self) -> None:
+        if getattr(self, "_core", None) is not None:
+            self.close()
 
     def __enter__(self) -> "Store":
         return self

@@ -18,6 +18,7 @@ from ramet.storage.extents import Allocator
 from ramet.storage.format import CATALOG, ListLayout
 from ramet.storage.lock import WriterLock
 from ramet.storage.reader import CatalogReader
+from ramet.storage.registry import close_unused
 
 
 class WriteTransaction(CatalogReader):
@@ -116,6 +117,8 @@ class WriteTransaction(CatalogReader):
         if self._core.writer is self:
             self._core.writer = None
         self._lock.release()
+        if not self._core.handles:
+            close_unused(self._core)
 
     def abandon(self) -> None:
         """Close the files that a forked child inherited; everything else is the parent's."""

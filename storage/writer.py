@@ -144,6 +144,7 @@ class Writer(WriteTransaction):
             rows = np.arange(first_row, first_row + n)
             keys = [catalog.HOMES + row for row in records.byte_items(rows, ">u4")]
             for key, old in catalog.scan_between(txn, keys[0], keys[-1]):
+                txn.delete(key)  # see `catalog.put_summed`: a row may have very many homes
                 i = int.from_bytes(key[1:], "big") - first_row
                 values[i] = records.joined_homes(old, tenant, values[i])
             catalog.put_sorted(txn, keys, values)

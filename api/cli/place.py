@@ -14,7 +14,7 @@ import ramet
 from ramet.api.cli.inputs import InputError
 
 if TYPE_CHECKING:
-    from ramet import Collection
+    from ramet import Collection, Database
 
 CollectionPath = Annotated[
     Path,
@@ -54,16 +54,29 @@ def place_of(path: Path) -> Place:
 
 
 @contextmanager
+def database_of(path: Path) -> Iterator[Database]:
+    """Open the database that a collection path names, for the time of one command; never creates a directory.
+
+    Raises
+    ------
+    RametError
+        There is no such database, or it cannot be read.
+    """
+    place = place_of(path)
+    if not place.database.is_dir():
+        raise InputError(f"{path}: there is no database directory {place.database}")
+    with ramet.connect(place.database, create=False) as database:
+        yield database
+
+
+@contextmanager
 def opened(path: Path) -> Iterator[Collection]:
-    """Open an existing collection for the time of one command; never creates a directory.
+    """Open an existing collection for the time of one command.
 
     Raises
     ------
     RametError
         There is no such database or collection, or it cannot be read.
     """
-    place = place_of(path)
-    if not place.database.is_dir():
-        raise InputError(f"{path}: there is no database directory {place.database}")
-    with ramet.connect(place.database, create=False) as database:
-        yield database.collection(place.name)
+    with database_of(path) as database:
+        yield database.collection(place_of(path).name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import typer
 
 from ramet.api.cli.output import AsJson, console, print_json, table
-from ramet.api.cli.place import CollectionPath, opened
+from ramet.api.cli.place import CollectionPath, database_of, place_of
 
 
 def verify(collection: CollectionPath, as_json: AsJson = False) -> None:
     """Check every byte of a collection; the exit code is 1 when something is damaged."""
-    with opened(collection) as docs:
-        report = docs.verify()
+    with database_of(collection) as database:
+        report = database.verify(place_of(collection).name)  # from outside: a badly damaged one may not open
     if as_json:
         print_json(report)
     else:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ramet.engine.hits import Hit as Hit
     from ramet.engine.hits import Hits as Hits
     from ramet.engine.hits import Record as Record
+    from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
     from ramet.storage.errors import CorruptionError as CorruptionError
     from ramet.storage.errors import FormatError as FormatError
@@ -54,6 +55,7 @@ _HOME = {
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
     "connect": "ramet.engine.database",
+    "warmup": "ramet.engine.warm",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "WriterBusyError",
     "__version__",
     "connect",
+    "warmup",
 ]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from ramet.index.kernels.navigate import nearest_cells
+from ramet.index.kernels.plan import L2
 from ramet.index.kernels.query import N_SCALARS, prepare
 from ramet.index.kernels.simd import l2_f32
 from ramet.index.kernels.topk import number_of
@@ -150,7 +151,7 @@ def assign_rows(plans, starts, points, centroids, n_candidates, effort, factor, 
     Parameters
     ----------
     plans, starts : see ``search.search_many``
-        The plan's metric must be ``L2`` unless cells are ranked by inner product; membership is always by distance.
+        Membership is by distance, whatever the plan's metric.
     points : float32 array (n, dim)
     centroids : float32 array (n_cells, dim)
     cells : int32 array (n, most), written
@@ -166,7 +167,8 @@ def assign_rows(plans, starts, points, centroids, n_candidates, effort, factor, 
     candidates = np.empty(keys.size, np.int64)
     for i in range(points.shape[0]):
         prepare(points[i], plan.metric, floats, signed, scalars)
-        n = nearest_cells(plan, starts, effort, np.uintp(signed.ctypes.data), scalars, out, keys)
+        n = nearest_cells(plan, L2, starts, effort, np.uintp(signed.ctypes.data), scalars, out, keys)
+        candidates[0] = 0  # stays where squares beyond float32 leave no cell comparable
         for j in range(n):
             candidates[j] = number_of(keys[j])
-        counts[i] = choose_cells(points[i], centroids, candidates, n, factor, most, cells[i])
+        counts[i] = choose_cells(points[i], centroids, candidates, max(n, 1), factor, most, cells[i])

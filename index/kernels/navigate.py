@@ -20,7 +20,7 @@ MEMBERS_PER_PROBE = 30  # members looked at for each cell asked for: 96 to 99 % 
 
 
 @njit(cache=True, nogil=True)
-def scan_members(plan, first, count, signed, scalars, out, heap, size):
+def scan_members(plan, metric, first, count, signed, scalars, out, heap, size):
     """Offer the centroids ``first .. first + count`` of the member columns to the heap of cells."""
     column = 4 * plan.n_members
     sq8_estimates(
@@ -32,7 +32,7 @@ def scan_members(plan, first, count, signed, scalars, out, heap, size):
         plan.dim,
         signed,
         scalars,
-        plan.metric,
+        metric,
         out,
     )
     cells = array_u32(np.uintp(plan.member_cells), plan.n_members)
@@ -45,7 +45,7 @@ def scan_members(plan, first, count, signed, scalars, out, heap, size):
 
 
 @njit(cache=True, nogil=True)
-def nearest_groups(plan, signed, scalars, out, groups):
+def nearest_groups(plan, metric, signed, scalars, out, groups):
     """Nearest groups, ascending, as keys in ``groups`` (uint64); returns how many."""
     column = 4 * plan.n_groups
     sq8_estimates(
@@ -57,7 +57,7 @@ def nearest_groups(plan, signed, scalars, out, groups):
         plan.dim,
         signed,
         scalars,
-        plan.metric,
+        metric,
         out,
     )
     size = 0
@@ -78,12 +78,14 @@ def group_budget(plan, nprobe, effort):
 
 
 @njit(cache=True, nogil=True)
-def nearest_cells(plan, starts, effort, signed, scalars, out, cells):
+def nearest_cells(plan, metric, starts, effort, signed, scalars, out, cells):
     """The cells nearest to a query.
 
     Parameters
     ----------
     plan : record of ``PLAN``
+    metric : int
+        How cells are ranked: the plan's own, or ``L2`` to find the cell that a vector was put into.
     starts : int64 array (n_groups + 1,)
         Where each group's members begin; unused without groups.
     effort : float
@@ -102,14 +104,14 @@ def nearest_cells(plan, starts, effort, signed, scalars, out, cells):
     """
     size = 0
     if plan.n_groups == 0:
-        size = scan_members(plan, 0, plan.n_members, signed, scalars, out, cells, size)
+        size = scan_members(plan, metric, 0, plan.n_members, signed, scalars, out, cells, size)
     else:
         groups = np.empty(group_budget(plan, cells.size, effort), np.uint64)
-        n = nearest_groups(plan, signed, scalars, out, groups)
+        n = nearest_groups(plan, metric, signed, scalars, out, groups)
         for g in range(n):
             first = starts[number_of(groups[g])]
             count = starts[number_of(groups[g]) + 1] - first
-            size = scan_members(plan, first, count, signed, scalars, out, cells, size)
+            size = scan_members(plan, metric, first, count, signed, scalars, out, cells, size)
     sort_heap(cells, size)
     return size
 
@@ -125,6 +127,6 @@ def nearest_many(plans, starts, queries, effort, longest, keys):
     out = np.empty(longest, np.float32)
     for i in range(queries.shape[0]):
         prepare(queries[i], plan.metric, floats, signed, scalars)
-        n = nearest_cells(plan, starts, effort, np.uintp(signed.ctypes.data), scalars, out, keys[i])
+        n = nearest_cells(plan, plan.metric, starts, effort, np.uintp(signed.ctypes.data), scalars, out, keys[i])
         for j in range(n, keys.shape[1]):
             keys[i, j] = EMPTY

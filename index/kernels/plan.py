@@ -35,6 +35,8 @@ PLAN = np.dtype(
         # full-precision rows, for reranking (0 when lists hold the vectors themselves)
         ("vectors", "u8"),
         ("vector_bytes", "i8"),
+        ("ids", "u8"),  # address of the first row's id, read by the engine afterwards; 0: do not prefetch ids
+        ("id_bytes", "i8"),
         ("half", "i8"),  # 1: full-precision rows are float16
     ]
 )

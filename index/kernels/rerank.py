@@ -6,9 +6,15 @@ import numpy as np
 from numba import njit
 
 from ramet.index.kernels.memory import will_need
-from ramet.index.kernels.plan import COSINE, L2
-from ramet.index.kernels.simd import dot_f16, dot_f32, dot_f32_f16, l2_f32, l2_f32_f16, prefetch
-from ramet.index.kernels.topk import insert, number_of, pack, sort_heap
+from ramet.index.kernels.plan import COSINE, IP, L2
+from ramet.index.kernels.query import NORM2, SCALE
+from ramet.index.kernels.simd import dot_f16, dot_f32, dot_f32_f16, l2_f32, l2_f32_f16, load_f32, prefetch
+from ramet.index.kernels.topk import distance_of, insert, number_of, pack
+
+# Between these squared norms, products of float32 neither overflow nor lose digits to underflow.
+SHORTEST, LONGEST = np.float32(1e-25), np.float32(1e37)
+
+SLACK = 6.0  # standard deviations of the estimate's error; measured: 4 loses 0.1 points of recall, 6 none
 
 
 @njit(cache=True, nogil=True)
@@ -19,18 +25,55 @@ def exact_distance(query, row, dim, metric, half):
     inner = dot_f32_f16(query, row, dim) if half else dot_f32(query, row, dim)
     if metric == COSINE:
         norm = dot_f16(row, row, dim) if half else dot_f32(row, row, dim)
-        return np.float32(1.0) - inner / np.sqrt(norm)
+        if not half and not SHORTEST < norm < LONGEST:
+            return careful_cosine(query, row, dim)
+        return np.float32(1.0) - inner / np.sqrt(norm) if norm != 0.0 else np.float32(1.0)
     return -inner
 
 
 @njit(cache=True, nogil=True)
-def fetch_rows(pool, size, vectors, vector_bytes, spans, flags):
-    """Start reading the candidates' rows from disk; returns the number that were not cached."""
+def careful_cosine(query, row, dim):
+    """Cosine distance of a float32 row whose squared norm leaves the range of float32, in float64.
+
+    The cosine of a row of zeros, which only a damaged file can hold, counts as 0.
+    """
+    inner = 0.0
+    norm = 0.0
+    for j in range(dim):
+        value = np.float64(load_f32(row + np.uintp(4 * j)))
+        inner += value * np.float64(load_f32(query + np.uintp(4 * j)))
+        norm += value * value
+    return np.float32(1.0 - inner / np.sqrt(norm)) if norm != 0.0 else np.float32(1.0)
+
+
+@njit(cache=True, nogil=True)
+def fetch_rows(keys, size, base, n_bytes, spans, flags):
+    """Start reading rows of ``n_bytes`` each (vectors or ids) from disk; returns the number that were not cached."""
     for i in range(size):
-        low = np.uint64(vectors + np.int64(number_of(pool[i])) * vector_bytes)
+        low = np.uint64(base + np.int64(number_of(keys[i])) * n_bytes)
         spans[i, 0] = low
-        spans[i, 1] = low + np.uint64(vector_bytes)
+        spans[i, 1] = low + np.uint64(n_bytes)
     return will_need(spans, size, flags)
+
+
+@njit(cache=True, nogil=True)
+def hopeful(pool, size, k, metric, scalars):
+    """How many of the sorted candidates can still be among the true k nearest; the rest need no exact distance.
+
+    The estimate of a squared distance is off by ``2 <q - x, e>``, e the rounding error of the code, and by as much
+    again for the rounding of the query. Near neighbours have about the query's range, hence its step, so the error's
+    standard deviation is about ``step * sqrt((d + |q|^2) / 3)``. A candidate that lies more than SLACK of these
+    behind the k-th estimate is left out. Inner products have no such bound: all candidates are kept.
+    """
+    if metric == IP or size <= k:
+        return size
+    nearest = distance_of(pool[k - 1])
+    spread = scalars[SCALE] * np.sqrt((max(nearest, np.float32(0.0)) + scalars[NORM2]) / np.float32(3.0))
+    limit = nearest + np.float32(SLACK) * spread
+    kept = k
+    while kept < size and distance_of(pool[kept]) <= limit:
+        kept += 1
+    return kept
 
 
 @njit(cache=True, nogil=True)
@@ -40,7 +83,7 @@ def rerank(pool, size, vectors, vector_bytes, query, dim, metric, half, heap):
     Parameters
     ----------
     pool : uint64 array, mutated
-        ``pool[:size]``: heap of candidate keys (estimated distance, row).
+        ``pool[:size]``: candidate keys (estimated distance, row), ascending.
     vectors : int
         Address of row 0; rows are ``vector_bytes`` apart.
     heap : uint64 array (k,), written
@@ -55,7 +98,6 @@ def rerank(pool, size, vectors, vector_bytes, query, dim, metric, half, heap):
         low = vectors + np.int64(number_of(pool[i])) * vector_bytes
         for line in range(0, vector_bytes, 64):
             prefetch(np.uintp(low + line))
-    sort_heap(pool, size)
     found = 0
     for i in range(size):
         row = number_of(pool[i])

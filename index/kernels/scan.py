@@ -122,7 +122,8 @@ def scan_bytes(extent, capacity, count, n_rows, dim, kind, operand, norm, metric
         if metric == L2:
             out[i] = np.float32(norm + length - 2 * inner)
         elif metric == COSINE:
-            out[i] = np.float32(1.0 - inner / np.sqrt(np.float64(norm) * np.float64(length)))
+            lengths = np.float64(norm) * np.float64(length)  # not positive in a damaged list only
+            out[i] = np.float32(1.0 - inner / np.sqrt(lengths)) if lengths > 0.0 else np.float32(1.0)
         else:
             out[i] = np.float32(-inner)
     return offer(out, count, extent, n_rows, heap, size)

@@ -7,9 +7,9 @@ from numba import njit
 
 from ramet.index.kernels.memory import major_faults, will_need
 from ramet.index.kernels.navigate import nearest_cells
-from ramet.index.kernels.plan import FLOAT16, FLOAT32, INT8, IP, SQ8, UINT8
+from ramet.index.kernels.plan import COSINE, FLOAT16, FLOAT32, INT8, IP, L2, SQ8, UINT8
 from ramet.index.kernels.query import N_SCALARS, prepare, prepare_bytes
-from ramet.index.kernels.rerank import fetch_rows, rerank
+from ramet.index.kernels.rerank import fetch_rows, hopeful, rerank
 from ramet.index.kernels.scan import scan_bytes, scan_float, scan_sq8
 from ramet.index.kernels.simd import array_u32, array_u64, prefetch
 from ramet.index.kernels.topk import EMPTY, distance_of, number_of, sort_heap
@@ -41,7 +41,8 @@ def list_bytes(plan, capacity, count):
     if plan.kind == SQ8:
         return 16 * capacity + count * plan.dim
     if plan.kind == FLOAT32 or plan.kind == FLOAT16:
-        return 8 * capacity + count * plan.dim * (4 if plan.kind == FLOAT32 else 2)
+        n_columns = 2 if plan.metric == COSINE else 1
+        return 4 * n_columns * capacity + count * plan.dim * (4 if plan.kind == FLOAT32 else 2)
     return 12 * capacity + count * plan.dim
 
 
@@ -92,12 +93,29 @@ def scan_lists(plan, cells, n, floats, operand, scalars, norm, out, heap):
 def cells_of(plan, starts, given, q, effort, signed, scalars, out, cells):
     """Cells that query ``q`` probes, ascending, as keys in ``cells``; returns how many."""
     if given.shape[0] == 0:
-        return nearest_cells(plan, starts, effort, signed, scalars, out, cells)
+        return nearest_cells(plan, plan.metric, starts, effort, signed, scalars, out, cells)
     n = 0
     while n < min(given.shape[1], cells.size) and given[q, n] != EMPTY:
         cells[n] = given[q, n]
         n += 1
     return n
+
+
+@njit(cache=True, nogil=True)
+def with_own_cell(plan, starts, effort, signed, scalars, out, cells, n):
+    """Under inner product, probe the cell that a twin of the query was put into as well; returns the new count.
+
+    Cells are ranked by inner product but vectors are put into cells by distance, so without this a record might not
+    be found by its own vector. ``cells`` has room for one more than ``n``.
+    """
+    own = np.empty(1, np.uint64)
+    if nearest_cells(plan, L2, starts, effort, signed, scalars, out, own) == 0:
+        return n
+    for i in range(n):
+        if number_of(cells[i]) == number_of(own[0]):
+            return n
+    cells[n] = own[0]
+    return n + 1
 
 
 @njit(cache=True, nogil=True)
@@ -142,23 +160,28 @@ def search_many(
     operand = np.empty(padded, np.uint8)
     scalars = np.empty(N_SCALARS, np.float32)
     out = np.empty(longest, np.float32)
-    cells = np.empty(min(nprobe, plan.n_cells), np.uint64)
+    cells = np.empty(min(nprobe, plan.n_cells) + 1, np.uint64)
     heap = np.empty(k, np.uint64)
     pool = np.empty(max(pool_size, k) if plan.kind == SQ8 else 1, np.uint64)
-    spans = np.empty((max(cells.size, pool.size), 2), np.uint64)
+    spans = np.empty((max(cells.size, pool.size, k), 2), np.uint64)
     flags = np.empty(longest * plan.dim * 4 // 4096 + 64 if fetch else 1, np.uint8)
     usage = np.empty(32, np.int64)
     faults = major_faults(usage)
     for q in range(first, last):
         prepare(queries[q], plan.metric, floats, signed, scalars)
-        n = cells_of(plan, starts, given, q, effort, np.uintp(signed.ctypes.data), scalars, out, cells)
+        n = cells_of(plan, starts, given, q, effort, np.uintp(signed.ctypes.data), scalars, out, cells[:-1])
         n = keep_near(cells, n, ratio, plan.metric)
+        if plan.metric == IP and plan.n_members > 0:
+            n = with_own_cell(plan, starts, effort, np.uintp(signed.ctypes.data), scalars, out, cells, n)
         if fetch:
             stats[ABSENT] += fetch_lists(plan, cells, n, address, counts, capacities, spans, flags)
         if plan.kind == SQ8:
             size, looked = scan_lists(plan, cells, n, floats, signed.view(np.uint8), scalars, 0, out, pool)
+            sort_heap(pool, size)
+            size = hopeful(pool, size, k, plan.metric, scalars)
             if fetch:
                 stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.vectors), plan.vector_bytes, spans, flags)
+                stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
             stats[RERANKED] += size
             size = rerank(
                 pool,
@@ -176,6 +199,8 @@ def search_many(
             if plan.kind == INT8 or plan.kind == UINT8:
                 norm = prepare_bytes(queries[q], plan.kind, operand)
             size, looked = scan_lists(plan, cells, n, floats, operand, scalars, norm, out, heap)
+        if fetch and plan.kind != SQ8:
+            stats[ABSENT] += fetch_rows(heap, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
         stats[LISTS] += n
         stats[ROWS] += looked
         sort_heap(heap, size)

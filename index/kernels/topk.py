@@ -14,14 +14,17 @@ from ramet.index.kernels.simd import bits_float, float_bits
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _SIGN = np.uint32(0x80000000)
+_NAN = np.uint32(0x7FC00000)
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def pack(distance, number):
-    """Key (uint64) of a float32 distance and a uint32 number; NaN sorts last."""
-    bits = float_bits(np.float32(distance))
+    """Key (uint64) of a float32 distance and a uint32 number; NaN of either sign sorts last, -0.0 is 0.0."""
+    bits = float_bits(np.float32(distance) + np.float32(0.0))  # the sum turns -0.0 into 0.0
+    if distance != distance:
+        bits = _NAN  # what an invalid operation gives on x86 has its sign bit set, and would sort first
     if bits & _SIGN:
         bits = ~bits
     else:

@@ -59,9 +59,7 @@ def choose_cells(point, centroids, candidates, factor, most):
 
 def assign_rows(points, centroids, candidates, factor, most):
     """`candidates`: the cells that navigation finds for each point."""
-    return [
-        choose_cells(point, centroids, near, factor, most) for point, near in zip(points, candidates, strict=True)
-    ]
+    return [choose_cells(point, centroids, near, factor, most) for point, near in zip(points, candidates, strict=True)]
 
 
 # ------------------------------------------------------------------------------------------------------------ check

@@ -286,9 +286,7 @@ def nearest_cells(group_estimates, members, nprobe, effort):
 
 def nearest_many(group_estimates, members, nprobe, effort):
     """Of each query."""
-    return [
-        nearest_cells(groups, mine, nprobe, effort) for groups, mine in zip(group_estimates, members, strict=True)
-    ]
+    return [nearest_cells(groups, mine, nprobe, effort) for groups, mine in zip(group_estimates, members, strict=True)]
 
 
 # ----------------------------------------------------------------------------------------------------------- search
@@ -339,9 +337,7 @@ def scan_lists(lists, vectors, query, metric, kept, most):
 
 def search_many(lists, vectors, queries, metric, most):
     """`lists`: for each query the rows of each list that it probes."""
-    return [
-        scan_lists(mine, vectors, query, metric, [], most)[0] for mine, query in zip(lists, queries, strict=True)
-    ]
+    return [scan_lists(mine, vectors, query, metric, [], most)[0] for mine, query in zip(lists, queries, strict=True)]
 
 
 # ------------------------------------------------------------------------------------------------------------ exact

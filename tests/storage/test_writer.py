@@ -13,6 +13,7 @@ import pytest
 from ramet.storage.datafile import DataFile
 from ramet.storage.errors import ClosedError, DuplicateIdError, StorageError, StorageFullError, WriterBusyError
 from ramet.storage.transaction import WriteTransaction
+from ramet.storage.verify import verify
 from tests.storage import world
 from tests.storage.world import Store
 
@@ -82,6 +83,9 @@ def test_entries_of_the_engine_can_be_replaced_and_deleted(tmp_path):
         with store.write() as writer:
             writer.put_blob("b", None)
             assert writer.blob("b") is None
+            for n_bytes in (300_000, 20_000, 3_000):  # a smaller one over a larger one of the same transaction
+                writer.put_blob("b", bytes(n_bytes))
+        assert verify(store).ok
 
 
 def test_homes_of_several_tenants_are_kept_apart(tmp_path):

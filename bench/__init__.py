@@ -1,0 +1,1 @@
+"""Benchmarks: data sets, contenders, measurements, plots. Uses the public API of Ramet only; nothing imports it."""

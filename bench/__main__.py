@@ -1,0 +1,44 @@
+"""Command line of the benchmarks: ``python -m bench COMMAND``, run from the repository root."""
+
+import argparse
+import os
+import sys
+
+from bench.child import clean_environment
+from bench.commands import ann, exact, overhead, readme, scale, start
+
+COMMANDS = (ann, scale, start, overhead, exact, readme)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser with one subcommand per module of ``bench.commands``."""
+    root = argparse.ArgumentParser(prog="python -m bench", description="Measure Ramet beside other indexes.")
+    subparsers = root.add_subparsers(dest="command", required=True)
+    for command in COMMANDS:
+        command.register(subparsers)
+    return root
+
+
+def main(argv: list[str]) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 when a check failed (``exact``).
+    """
+    args = parser().parse_args(argv)
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    environment = clean_environment()
+    if environment != dict(os.environ):
+        # A forced BLAS kernel is read when the library loads, so this process starts again without it.
+        os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]], environment)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("RAMET_BENCH_TRACEBACK"):
+            raise
+        sys.exit(f"bench: {error}  (RAMET_BENCH_TRACEBACK=1 shows where)")
