@@ -1,4 +1,4 @@
-"""Closure assignment of rows to cells, and the order in which cells lie in the file."""
+"""Closure assignment of rows to cells."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ramet.index import defaults
 from ramet.index.clustering import blocks, run
 from ramet.index.kernels import plan as plans
 from ramet.index.kernels.cluster import assign_rows
-from ramet.index.navigate import GroupNavigator
-from ramet.index.source import FloatArray, RowArray, VectorSource
+from ramet.index.source import RowArray, VectorSource
+from ramet.index.tree import Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +41,17 @@ class Assignment:
         return self.cells[:, 0]
 
 
-def assign_all(
-    source: VectorSource,
-    centroids: FloatArray,
-    navigator: GroupNavigator,
-    config: ClosureConfig,
-    pool: Executor | None,
-) -> Assignment:
-    """Closure assignment of every row.
+def assign_all(source: VectorSource, tree: Tree, config: ClosureConfig, pool: Executor | None) -> Assignment:
+    """Closure assignment of every row of the source to the tree's posting cells.
 
-    It uses the navigator that queries use: what a query probes first is where its twin was put.
+    It uses the navigator that queries use: what a query probes first is where its twin was put. (Comparing rows with
+    the cells around their group by matrix products is four times faster, but finds the nearest cell for only 85 to
+    92 % of the rows, the navigator for 99 %.)
     """
-    cells = np.empty((source.n, config.replicas), np.int32)
+    cells = np.zeros((source.n, config.replicas), np.int32)
     counts = np.empty(source.n, np.int32)
     plan = np.zeros(1, plans.PLAN)
+    navigator = tree.navigator
     navigator.fill(plan)
 
     def work(rows: RowArray) -> None:
@@ -63,9 +60,8 @@ def assign_all(
             plan,
             navigator.starts,
             source.take(rows),
-            centroids,
+            tree.leaves,
             defaults.ASSIGN_CANDIDATES,
-            defaults.ASSIGN_EFFORT,
             config.factor,
             config.replicas,
             navigator.scratch(),
@@ -99,31 +95,3 @@ def trim(assignment: Assignment, n_cells: int, limit: int) -> Assignment:
         cells[accepted, kept[accepted]] = cells[accepted, rank]
         kept[accepted] += 1
     return Assignment(cells=cells, counts=kept)
-
-
-def chain(points: FloatArray) -> npt.NDArray[np.int64]:
-    """Order of points by a greedy walk to the nearest unvisited neighbour, from the one farthest from the mean."""
-    n = len(points)
-    norms = np.einsum("ij,ij->i", points, points)
-    centre = points.mean(axis=0)
-    at = int(np.argmax(norms - 2 * points @ centre))
-    order = np.empty(n, np.int64)
-    unseen = np.zeros(n, np.float32)
-    for i in range(n):
-        order[i] = at
-        unseen[at] = np.inf
-        at = int(np.argmin(norms - 2 * (points @ points[at]) + unseen))
-    return order
-
-
-def file_order(centroids: FloatArray, groups: npt.NDArray[np.int32], centres: FloatArray) -> npt.NDArray[np.int64]:
-    """Order of cells in the file: group by group along a chain of groups, and along a chain inside each.
-
-    Neighbours in space become neighbours in the file, so that the probes of a cold query merge into fewer reads.
-    """
-    parts = []
-    for group in chain(centres):
-        mine = np.flatnonzero(groups == group)
-        if len(mine):
-            parts.append(mine[chain(centroids[mine])])
-    return np.concatenate(parts)

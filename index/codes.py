@@ -41,7 +41,7 @@ def encode_rows(
         codes, factors = np.empty(block.shape, np.uint8), np.empty((SQ8_FACTORS, n), np.float32)
         sq8_encode(block, codes, factors)
         return factors.view(np.uint32), codes
-    raw = np.ascontiguousarray(vectors).view(np.uint8).reshape(n, -1)
+    raw = np.ascontiguousarray(vectors).view(np.uint8).reshape(n, vectors.shape[1] * vectors.itemsize)
     if kind in (INT8, UINT8):
         sums = np.empty((2, n), np.int32)
         byte_factors(vectors, sums)

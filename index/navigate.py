@@ -170,7 +170,7 @@ def group_centres(centroids: FloatArray, seed: int) -> FloatArray:
     """Centres of about sqrt(n) groups of centroids."""
     k = max(2, round(defaults.GROUPS_FACTOR * len(centroids) ** 0.5))
     rng = np.random.default_rng([seed, 3])
-    return kmeans(centroids, k, rng, steps=defaults.ROOT_STEPS, balance=defaults.BALANCE)
+    return kmeans(centroids, k, rng, steps=defaults.ROOT_STEPS)
 
 
 def home_groups(centroids: FloatArray, centres: FloatArray) -> npt.NDArray[np.int32]:

@@ -78,10 +78,14 @@ class HnswNavigator:
         ef = max(EF_LEAST, int(EF_PER_PROBE * wanted))
         parameters = faiss.SearchParametersHNSW(efSearch=ef)  # type: ignore[attr-defined,unused-ignore]
         distances, cells = self._index.search(queries, wanted, params=parameters)
+        short = np.flatnonzero((cells < 0).any(axis=1))
+        if len(short):  # no link leads to some cells, most often under inner product: compare with all centroids
+            distances[short], cells[short] = self._index.storage.search(queries[short], wanted)
         if metric == plans.IP:
             distances = -distances
         keys = np.full(cells.shape, EMPTY, np.uint64)
         pack_many(distances, cells, keys)
+        keys.sort(axis=1)  # ties by number
         return keys
 
     def to_bytes(self) -> bytes:
@@ -104,6 +108,9 @@ class HnswNavigator:
         if data[:4] != HNSW_MAGIC:
             raise BrokenNavigatorError(f"graph navigator: expected {HNSW_MAGIC!r}, found {data[:4]!r}")
         try:
-            return cls(faiss.deserialize_index(np.frombuffer(data, np.uint8, offset=4)))
-        except RuntimeError as error:
+            index = faiss.deserialize_index(np.frombuffer(data, np.uint8, offset=4))
+        except (RuntimeError, MemoryError) as error:
             raise BrokenNavigatorError(f"graph navigator: faiss refuses the bytes: {error}") from error
+        if not isinstance(index, faiss.IndexHNSWFlat):
+            raise BrokenNavigatorError(f"graph navigator: the bytes are of a {type(index).__name__}")
+        return cls(index)

@@ -5,40 +5,34 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ramet.index.kernels.navigate import nearest_cells
+from ramet.index.kernels.navigate import group_budget, nearest_cells
 from ramet.index.kernels.plan import L2
 from ramet.index.kernels.query import N_SCALARS, prepare
-from ramet.index.kernels.simd import l2_f32
+from ramet.index.kernels.simd import l2_f32, largest_difference
 from ramet.index.kernels.topk import number_of
 
 
 @njit(cache=True, nogil=True)
-def nearest_centre(products, half_norms, penalties, labels, gains):
+def nearest_centre(products, offsets, labels, gains):
     """Nearest centre of each point, given inner products.
 
     Parameters
     ----------
-    products : float32 array (n, k)
+    products : float32 array (n, k), C order
         Inner products of points and centres.
-    half_norms : float32 array (k,)
-        Half the squared norm of each centre.
-    penalties : float32 array (k,)
-        Added to half the squared distance (balance pressure; zeros for plain assignment).
+    offsets : float32 array (k,)
+        Half the squared norm of each centre, plus half its penalty.
     labels : int32 array (n,), written
+        Ties go to the first centre.
     gains : float32 array (n,), written
-        ``<x, c> - |c|^2 / 2`` of the chosen centre, without penalty: half of ``|x|^2 - d^2``.
+        ``<x, c> - offset`` of the chosen centre: half of ``|x|^2 - d^2``, less half the penalty.
     """
     n, k = products.shape
+    base, other = np.int64(products.ctypes.data), np.uintp(offsets.ctypes.data)
     for i in range(n):
-        best = np.float32(-np.inf)
-        label = 0
-        for j in range(k):
-            value = products[i, j] - half_norms[j] - penalties[j]
-            if value > best:
-                best = value
-                label = j
+        label = largest_difference(np.uintp(base + i * k * 4), other, k)
         labels[i] = label
-        gains[i] = best + penalties[label]
+        gains[i] = products[i, label] - offsets[label]
 
 
 @njit(cache=True, nogil=True)
@@ -145,7 +139,7 @@ def sort_candidates(point, base, dim, candidates, n, distances):
 
 
 @njit(cache=True, nogil=True)
-def assign_rows(plans, starts, points, centroids, n_candidates, effort, factor, most, longest, cells, counts):
+def assign_rows(plans, starts, points, centroids, n_candidates, factor, most, longest, cells, counts):
     """Closure assignment of a block of vectors, with the navigator that queries use.
 
     Parameters
@@ -165,9 +159,10 @@ def assign_rows(plans, starts, points, centroids, n_candidates, effort, factor, 
     out = np.empty(longest, np.float32)
     keys = np.empty(min(n_candidates, plan.n_cells), np.uint64)
     candidates = np.empty(keys.size, np.int64)
+    n_groups = group_budget(plan, 1, 1.0)  # no more groups than any query looks into, so that it finds the row's cell
     for i in range(points.shape[0]):
         prepare(points[i], plan.metric, floats, signed, scalars)
-        n = nearest_cells(plan, L2, starts, effort, np.uintp(signed.ctypes.data), scalars, out, keys)
+        n = nearest_cells(plan, L2, starts, n_groups, np.uintp(signed.ctypes.data), scalars, out, keys)
         candidates[0] = 0  # stays where squares beyond float32 leave no cell comparable
         for j in range(n):
             candidates[j] = number_of(keys[j])

@@ -72,13 +72,15 @@ def nearest_groups(plan, metric, signed, scalars, out, groups):
 
 @njit(cache=True, nogil=True)
 def group_budget(plan, nprobe, effort):
-    """Groups to look into for ``nprobe`` cells; ``effort`` multiplies it."""
+    """Groups to look into for ``nprobe`` cells; ``effort`` multiplies it. 0 for a flat navigator."""
+    if plan.n_groups == 0:
+        return 0
     wanted = effort * (MEMBERS_PER_PROBE * nprobe * plan.n_groups) / plan.n_members
     return min(plan.n_groups, max(np.int64(effort * MIN_GROUPS), np.int64(np.ceil(wanted))))
 
 
 @njit(cache=True, nogil=True)
-def nearest_cells(plan, metric, starts, effort, signed, scalars, out, cells):
+def nearest_cells(plan, metric, starts, n_groups, signed, scalars, out, cells):
     """The cells nearest to a query.
 
     Parameters
@@ -88,8 +90,8 @@ def nearest_cells(plan, metric, starts, effort, signed, scalars, out, cells):
         How cells are ranked: the plan's own, or ``L2`` to find the cell that a vector was put into.
     starts : int64 array (n_groups + 1,)
         Where each group's members begin; unused without groups.
-    effort : float
-        1 is the default; more looks into more groups.
+    n_groups : int
+        Groups to look into (``group_budget``).
     signed : uintp
         Address of the query's signed bytes; ``scalars`` as in ``query.prepare``.
     out : float32 array, scratch
@@ -106,7 +108,7 @@ def nearest_cells(plan, metric, starts, effort, signed, scalars, out, cells):
     if plan.n_groups == 0:
         size = scan_members(plan, metric, 0, plan.n_members, signed, scalars, out, cells, size)
     else:
-        groups = np.empty(group_budget(plan, cells.size, effort), np.uint64)
+        groups = np.empty(n_groups, np.uint64)
         n = nearest_groups(plan, metric, signed, scalars, out, groups)
         for g in range(n):
             first = starts[number_of(groups[g])]
@@ -125,8 +127,9 @@ def nearest_many(plans, starts, queries, effort, longest, keys):
     signed = np.empty(padded, np.int8)
     scalars = np.empty(N_SCALARS, np.float32)
     out = np.empty(longest, np.float32)
+    n_groups = group_budget(plan, keys.shape[1], effort)
     for i in range(queries.shape[0]):
         prepare(queries[i], plan.metric, floats, signed, scalars)
-        n = nearest_cells(plan, plan.metric, starts, effort, np.uintp(signed.ctypes.data), scalars, out, keys[i])
+        n = nearest_cells(plan, plan.metric, starts, n_groups, np.uintp(signed.ctypes.data), scalars, out, keys[i])
         for j in range(n, keys.shape[1]):
             keys[i, j] = EMPTY

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from ramet.index.kernels.memory import major_faults, will_need
-from ramet.index.kernels.navigate import nearest_cells
+from ramet.index.kernels.navigate import group_budget, nearest_cells
 from ramet.index.kernels.plan import COSINE, FLOAT16, FLOAT32, INT8, IP, L2, SQ8, UINT8
 from ramet.index.kernels.query import N_SCALARS, prepare, prepare_bytes
 from ramet.index.kernels.rerank import fetch_rows, hopeful, rerank
@@ -90,10 +90,10 @@ def scan_lists(plan, cells, n, floats, operand, scalars, norm, out, heap):
 
 
 @njit(cache=True, nogil=True)
-def cells_of(plan, starts, given, q, effort, signed, scalars, out, cells):
+def cells_of(plan, starts, given, q, n_groups, signed, scalars, out, cells):
     """Cells that query ``q`` probes, ascending, as keys in ``cells``; returns how many."""
     if given.shape[0] == 0:
-        return nearest_cells(plan, plan.metric, starts, effort, signed, scalars, out, cells)
+        return nearest_cells(plan, plan.metric, starts, n_groups, signed, scalars, out, cells)
     n = 0
     while n < min(given.shape[1], cells.size) and given[q, n] != EMPTY:
         cells[n] = given[q, n]
@@ -102,14 +102,14 @@ def cells_of(plan, starts, given, q, effort, signed, scalars, out, cells):
 
 
 @njit(cache=True, nogil=True)
-def with_own_cell(plan, starts, effort, signed, scalars, out, cells, n):
+def with_own_cell(plan, starts, n_groups, signed, scalars, out, cells, n):
     """Under inner product, probe the cell that a twin of the query was put into as well; returns the new count.
 
     Cells are ranked by inner product but vectors are put into cells by distance, so without this a record might not
     be found by its own vector. ``cells`` has room for one more than ``n``.
     """
     own = np.empty(1, np.uint64)
-    if nearest_cells(plan, L2, starts, effort, signed, scalars, out, own) == 0:
+    if nearest_cells(plan, L2, starts, n_groups, signed, scalars, out, own) == 0:
         return n
     for i in range(n):
         if number_of(cells[i]) == number_of(own[0]):
@@ -165,14 +165,15 @@ def search_many(
     pool = np.empty(max(pool_size, k) if plan.kind == SQ8 else 1, np.uint64)
     spans = np.empty((max(cells.size, pool.size, k), 2), np.uint64)
     flags = np.empty(longest * plan.dim * 4 // 4096 + 64 if fetch else 1, np.uint8)
+    n_groups = group_budget(plan, nprobe, effort) if given.shape[0] == 0 else 0
     usage = np.empty(32, np.int64)
     faults = major_faults(usage)
     for q in range(first, last):
         prepare(queries[q], plan.metric, floats, signed, scalars)
-        n = cells_of(plan, starts, given, q, effort, np.uintp(signed.ctypes.data), scalars, out, cells[:-1])
+        n = cells_of(plan, starts, given, q, n_groups, np.uintp(signed.ctypes.data), scalars, out, cells[:-1])
         n = keep_near(cells, n, ratio, plan.metric)
         if plan.metric == IP and plan.n_members > 0:
-            n = with_own_cell(plan, starts, effort, np.uintp(signed.ctypes.data), scalars, out, cells, n)
+            n = with_own_cell(plan, starts, n_groups, np.uintp(signed.ctypes.data), scalars, out, cells, n)
         if fetch:
             stats[ABSENT] += fetch_lists(plan, cells, n, address, counts, capacities, spans, flags)
         if plan.kind == SQ8:

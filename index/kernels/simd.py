@@ -202,6 +202,52 @@ Reads whole 64-byte blocks; one operand must be zero from ``n`` to the next mult
 """
 
 
+# ------------------------------------------------------------------------------------------------------- argmax
+
+
+def _keep_larger(builder: Any, best: Any, where: Any, values: Any, lanes: Any) -> None:
+    """Lane by lane, take ``values`` and their positions where they are larger than the best so far."""
+    larger = builder.fcmp_ordered(">", values, builder.load(best))
+    builder.store(builder.select(larger, values, builder.load(best)), best)
+    builder.store(builder.select(larger, lanes, builder.load(where)), where)
+
+
+@intrinsic
+def largest_difference(typingctx: Any, a: Any, b: Any, n: Any) -> Any:
+    """``largest_difference(a, b, n)``: first position (int32) of the largest ``a[j] - b[j]`` of two float32 vectors.
+
+    The caller makes sure that n >= 1 and that no difference is NaN.
+    """
+    signature = types.int32(types.uintp, types.uintp, types.intp)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        best, where = cgutils.alloca_once(builder, _VF32), cgutils.alloca_once(builder, _VI32)
+        builder.store(ir.Constant(_VF32, [float("-inf")] * _LANES), best)
+        builder.store(ir.Constant(_VI32, [0] * _LANES), where)
+        lane = ir.Constant(_VI32, list(range(_LANES)))
+        full = builder.and_(args[2], ir.Constant(_I64, -_LANES))
+        with cgutils.for_range_slice(builder, ir.Constant(_I64, 0), full, ir.Constant(_I64, _LANES), _I64) as (i, _):
+            values = builder.fsub(_float_lanes(builder, args[0], i, _F32), _float_lanes(builder, args[1], i, _F32))
+            lanes = builder.add(_splat(builder, builder.trunc(i, _I32), _VI32), lane)
+            _keep_larger(builder, best, where, values, lanes)
+        left = builder.sub(args[2], full)
+        with builder.if_then(builder.icmp_signed(">", left, ir.Constant(_I64, 0))):
+            values = builder.fsub(
+                _float_tail(builder, args[0], full, _F32, left), _float_tail(builder, args[1], full, _F32, left)
+            )
+            inside = builder.icmp_signed("<", lane, _splat(builder, builder.trunc(left, _I32), _VI32))
+            values = builder.select(inside, values, ir.Constant(_VF32, [float("-inf")] * _LANES))
+            lanes = builder.add(_splat(builder, builder.trunc(full, _I32), _VI32), lane)
+            _keep_larger(builder, best, where, values, lanes)
+        top = builder.call(_intrinsic(builder, "llvm.vector.reduce.fmax.v16f32", _F32, [_VF32]), [builder.load(best)])
+        equal = builder.fcmp_ordered("==", builder.load(best), _splat(builder, top, _VF32))
+        far = ir.Constant(_VI32, [2**31 - 1] * _LANES)
+        first = builder.select(equal, builder.load(where), far)
+        return builder.call(_intrinsic(builder, "llvm.vector.reduce.smin.v16i32", _I32, [_VI32]), [first])
+
+    return signature, codegen
+
+
 # ------------------------------------------------------------------------------------------------ plain memory
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from ramet.index.codes import encode_rows
 from ramet.index.kernels.plan import COSINE, FLOAT16, FLOAT32, INT8, IP, L2, PLAN, SQ8, UINT8
 from ramet.index.kernels.query import N_SCALARS, prepare, prepare_bytes
+from ramet.index.kernels.search import N_STATS, search_many
 from ramet.index.navigate import flat_navigator
 from ramet.storage.format import PAGE_BYTES, ListLayout
 from tests.index.pages import GuardedPages
@@ -128,3 +129,19 @@ def random_world(seed, n, dim, kind, metric, n_lists, copies=0.3, half=False):
     ordered = [rng.permutation(sorted(rows)).tolist() for rows in lists]
     centroids = rng.standard_normal((n_lists, dim)).astype(np.float32)
     return World(vectors, ordered, kind, metric, centroids)
+
+
+NONE_GIVEN = np.empty((0, 0), np.uint64)
+
+
+def search(world, queries, k, nprobe, *, given=NONE_GIVEN, ratio=0.0, pool=None, fetch=False, span=None, effort=1.0):
+    """Rows, distances and counters of ``search_many``, called as the engine calls it; places not answered hold -7."""
+    rows, distances = np.full((len(queries), k), -7), np.full((len(queries), k), -7, np.float32)
+    stats = np.zeros(N_STATS, np.int64)
+    first, last = span or (0, len(queries))
+    pool = len(world.vectors) if pool is None else pool
+    search_many(
+        world.plan, world.navigator.starts, given, queries, first, last, nprobe, effort, ratio, pool, fetch,
+        world.longest, rows, distances, stats,
+    )  # fmt: skip
+    return rows, distances, stats

@@ -147,6 +147,18 @@ def test_encoded_rows_have_the_columns_of_their_kind(kind, dtype, unit, n_factor
         assert found.tobytes() == vectors.tobytes()
 
 
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [(SQ8, np.float32), (FLOAT32, np.float32), (FLOAT16, np.float16), (INT8, np.int8), (UINT8, np.uint8)],
+)
+def test_no_rows_are_encoded_as_none(kind, dtype, unit):
+    factors, found = encode_rows(np.empty((0, 5), dtype), kind, unit)
+    whole_factors, whole = encode_rows(np.ones((1, 5), dtype), kind, unit)
+    assert factors.shape == (len(whole_factors), 0)
+    assert found.shape == (0, whole.shape[1])
+
+
 def test_sq8_rows_under_cosine_are_codes_of_unit_vectors():
     vectors = rows(0, 4, 30, scale=50.0)
     factors, found = encode_rows(vectors, SQ8, True)

@@ -63,6 +63,11 @@ def dot_u8_s8(a, b, n):
 
 
 @njit(cache=True)
+def largest_difference(a, b, n):
+    return simd.largest_difference(np.uintp(a), np.uintp(b), n)
+
+
+@njit(cache=True)
 def loads(address):
     at = np.uintp(address)
     return simd.load_u32(at), simd.load_i32(at), simd.load_f32(at)
@@ -186,6 +191,41 @@ def test_byte_products_do_not_saturate_at_the_largest_dimension(kernel, low):
     dim = 16_384
     unsigned, signed = np.full(dim, 255, np.uint8), np.full(dim, low, np.int8)
     assert kernel(at(unsigned), at(signed), dim) == 255 * low * dim
+
+
+# --------------------------------------------------------------------------------------------------- largest difference
+
+
+@every_dim(seed=1)
+@given(dim=dims, seed=seeds)
+def test_the_largest_difference_is_that_of_the_naive_twin(dim, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(-3, 4, (2, dim)).astype(np.float32)  # small integers: ties are many, and go to the first
+    assert largest_difference(at(a), at(b), dim) == naive.largest_difference(a, b)
+
+
+def test_the_largest_difference_is_found_at_every_place_of_every_length():
+    for dim in range(1, 70):
+        for place in range(dim):
+            a, b = np.full(dim, -5, np.float32), np.full(dim, 2, np.float32)
+            a[place] = -4.5
+            assert largest_difference(at(a), at(b), dim) == place
+
+
+@pytest.mark.parametrize("dim", [1, 16, 17, 40])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_differences_that_compare_with_nothing_give_a_place_inside(dim, value):
+    a, b = np.full(dim, value, np.float32), np.zeros(dim, np.float32)
+    assert largest_difference(at(a), at(b), dim) == 0
+    a[dim - 1] = -1e30
+    assert largest_difference(at(a), at(b), dim) == dim - 1
+
+
+def test_the_largest_difference_reads_nothing_behind_its_operands():
+    for dim in [*range(1, 70), *DIMS]:
+        a, b = pair(dim, dim, SINGLE, SINGLE)
+        pages = (guarded(a), guarded(b))
+        assert largest_difference(pages[0][1], pages[1][1], dim) == naive.largest_difference(a, b)
 
 
 # ------------------------------------------------------------------------------------------------- reads past the end

@@ -4,19 +4,14 @@ import math
 
 import numpy as np
 
-from tests.oracle.kernels import dot_f32, l2_f32
+from tests.oracle.kernels import dot_f32, l2_f32, largest_difference
 
 # ---------------------------------------------------------------------------------------------------------- cluster
 
 
-def nearest_centre(products, half_norms, penalties):
-    labels, gains = [], []
-    for row in products:
-        values = [float(p) - float(h) - float(e) for p, h, e in zip(row, half_norms, penalties, strict=True)]
-        label = values.index(max(values))
-        labels.append(label)
-        gains.append(float(row[label]) - float(half_norms[label]))
-    return labels, gains
+def nearest_centre(products, offsets):
+    labels = [largest_difference(row, offsets) for row in products]
+    return labels, [float(row[label]) - float(offsets[label]) for row, label in zip(products, labels, strict=True)]
 
 
 def group_rows(labels, k):
@@ -58,7 +53,7 @@ def choose_cells(point, centroids, candidates, factor, most):
 
 
 def assign_rows(points, centroids, candidates, factor, most):
-    """`candidates`: the cells that navigation finds for each point."""
+    """Cells of each point by `choose_cells` among its nearest candidates."""
     return [choose_cells(point, centroids, near, factor, most) for point, near in zip(points, candidates, strict=True)]
 
 

@@ -40,6 +40,11 @@ def dot_u8_s8(a, b):
 dot_u8_s8_vnni = dot_u8_s8_portable = dot_u8_s8
 
 
+def largest_difference(a, b):
+    differences = [float(x) - float(y) for x, y in zip(a, b, strict=True)]
+    return differences.index(max(differences))
+
+
 def load_u32(buffer, at):
     return struct.unpack_from("<I", buffer, at)[0]
 
@@ -248,6 +253,19 @@ def fetch_rows(numbers, base, vector_bytes):
     return sorted((base + number * vector_bytes, base + (number + 1) * vector_bytes) for number in numbers)
 
 
+def careful_cosine(query, vector):
+    return exact_distance(query, vector, COSINE)
+
+
+def hopeful(estimates, most, metric, scale, norm2):
+    """Candidates within six standard deviations of the estimates' error behind the last that counts."""
+    if metric == IP or len(estimates) <= most:
+        return len(estimates)
+    last = estimates[most - 1]
+    limit = last + 6 * scale * math.sqrt((max(last, 0.0) + norm2) / 3)
+    return most + sum(estimate <= limit for estimate in estimates[most:])
+
+
 def rerank(pool, vectors, query, metric, most):
     kept = []
     for key in pool:
@@ -324,6 +342,11 @@ def cells_of(given, most):
             break
         cells.append(cell)
     return cells
+
+
+def with_own_cell(cells, own):
+    """`own`: the cell nearest by distance, which is where a twin of the query was put; None when there is none."""
+    return cells if own is None or own in cells else [*cells, own]
 
 
 def scan_lists(lists, vectors, query, metric, kept, most):
