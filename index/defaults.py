@@ -11,8 +11,9 @@ LIMIT_FACTOR = 3
 BOUND_FACTOR = 4
 """A finished list holds at most this many times LIST_SIZE rows, closure copies included."""
 
-SPLIT_ROUNDS = 3
-"""Tries to cut a cell over the bound into parts within it, each with twice as many parts."""
+SPLIT_ROUNDS = 6
+"""Tries to cut a cell over the bound into parts within it, each with twice as many parts. Five were seen to be needed
+where lengths of vectors differ by orders of magnitude; a cell that fits ends them."""
 
 STARVE_DIVISOR = 8
 """A cell with fewer than LIST_SIZE / STARVE_DIVISOR vectors is dropped during the build."""

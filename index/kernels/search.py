@@ -17,7 +17,7 @@ from ramet.index.kernels.topk import EMPTY, distance_of, number_of, sort_heap
 # Counters that a search adds to its `stats` array (int64).
 LISTS, ROWS, ABSENT, FAULTS, RERANKED = 0, 1, 2, 3, 4
 N_STATS = 5
-AHEAD = 1024  # bytes of the next list asked for while the current one is scanned
+AHEAD = 4096  # bytes of the next list asked for before the current one is scanned
 
 
 @njit(cache=True, nogil=True)

@@ -38,6 +38,7 @@ def shapes_of_data():
         "dim 1": gauss(3000, 1),
         "blobs of two densities": blobs + rng.standard_normal((3000, 8)) * rng.choice([0.01, 1], (3000, 1)),
         "long tails": np.exp(1.5 * rng.standard_normal((3000, 8))),
+        "lengths of all sizes": gauss(3000, 64) * rng.exponential(size=(3000, 1)) ** 2,
     }
 
 

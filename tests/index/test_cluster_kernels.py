@@ -128,7 +128,7 @@ def assigned(points, centroids, n_candidates, factor, most):
     navigator.fill(plan)
     cells, counts = np.full((len(points), most), -1, np.int32), np.empty(len(points), np.int32)
     cluster.assign_rows(
-        plan, navigator.starts, points, centroids, n_candidates, 1.0, factor, most, navigator.scratch(), cells, counts
+        plan, navigator.starts, points, centroids, n_candidates, factor, most, navigator.scratch(), cells, counts
     )
     assert all((row[count:] == -1).all() for row, count in zip(cells, counts, strict=True))
     return [row[:count].tolist() for row, count in zip(cells, counts, strict=True)]
