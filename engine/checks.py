@@ -69,12 +69,17 @@ def stored_form(vectors: object, settings: Settings, argument: str = "vectors") 
         result = _integers(array, target, argument)
     bad = _first_bad(result, settings.metric.unit)
     if bad >= 0:
-        if target.kind == "f" and not np.isfinite(result[bad]).all():
-            raise ArgumentError(
-                argument, f"row {bad} has NaN, infinity or a value beyond {target.name}; remove or replace it"
-            )
-        raise ArgumentError(argument, f"row {bad} is all zeros, which has no direction under cosine; remove it")
+        raise ArgumentError(argument, f"row {bad} {_why_bad(result[bad])}")
     return result
+
+
+def _why_bad(vector: Vectors) -> str:
+    """What is wrong with a vector that `first_bad_row` found."""
+    if not np.isfinite(vector).all():
+        return f"has NaN, infinity or a value beyond {vector.dtype.name}; remove or replace it"
+    if not vector.any():
+        return "is all zeros, which has no direction under cosine; remove it"
+    return "is too long or, under cosine, too short: lengths from 1e-18 to 1e18 can be compared; rescale the vectors"
 
 
 def _first_bad(vectors: Vectors, no_zero: bool) -> int:
@@ -120,12 +125,7 @@ def query_form(vectors: object, settings: Settings) -> tuple[npt.NDArray[np.floa
     queries = np.ascontiguousarray(array, dtype=np.float32)
     bad = first_bad_row(queries, settings.metric.unit)
     if bad >= 0:
-        what = (
-            "is all zeros, which has no direction under cosine"
-            if np.isfinite(queries[bad]).all()
-            else ("has NaN or infinity")
-        )
-        raise ArgumentError("vectors", f"query {bad} {what}")
+        raise ArgumentError("vectors", f"query {bad} {_why_bad(queries[bad])}")
     return queries, single
 
 

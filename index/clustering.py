@@ -49,7 +49,7 @@ class ClusterConfig:
 
     @property
     def limit(self) -> int:
-        """Most vectors a cell may hold as their nearest, unless they are identical."""
+        """Vectors from which a cell is split between refinement steps."""
         return defaults.LIMIT_FACTOR * self.list_size
 
     @property
@@ -318,7 +318,7 @@ def cluster(
     Returns
     -------
     float32 array (n_cells, dim)
-        Cells keep to ``config.limit`` vectors each, apart from cells of identical vectors.
+        Cells hold about ``config.list_size`` vectors each; ``build.make_lists`` keeps them to ``config.bound``.
     """
     tell = progress or (lambda _: None)
     if len(rows) <= config.list_size:

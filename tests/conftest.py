@@ -1,13 +1,23 @@
-"""What every test shares: import names, the Hypothesis profile."""
+"""What every test shares: import names, the Hypothesis profile, a cache of compiled kernels."""
 
+import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Numba notices a change of a kernel's own file, not of the functions it calls in other files: tests would run old code
+# after an edit. So the cache is one of exactly these sources. Set before Numba is imported; child processes inherit it.
+_sources = b"".join(path.read_bytes() for path in sorted((ROOT / "index" / "kernels").glob("*.py")))
+os.environ["NUMBA_CACHE_DIR"] = str(
+    Path(tempfile.gettempdir()) / f"ramet-kernels-{os.getuid()}-{hashlib.sha256(_sources).hexdigest()[:16]}"
+)
 
 
 def expose(name: str) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+LARGEST = 1e36
+SMALLEST = 1e-36
+
 
 @njit(cache=True, nogil=True)
 def first_bad_row(vectors, no_zero):
-    """First row with NaN or infinity, or, if ``no_zero``, with only zeros; -1 when there is none.
+    """First row that no index can hold; -1 when there is none.
 
-    ``vectors``: float32, float64 or byte array (n, dim).
+    That is one with NaN or infinity, or with a squared norm above ``LARGEST``, or, if ``no_zero``, below ``SMALLEST``:
+    beyond these, squares and inverse norms leave the range of float32. ``vectors``: float32, float64 or byte (n, dim).
     """
     n, dim = vectors.shape
     for i in range(n):
         total = np.float64(0.0)
         for j in range(dim):
-            total += abs(np.float64(vectors[i, j]))
-        if not np.isfinite(total) or (no_zero and total == 0.0):
+            value = np.float64(vectors[i, j])
+            total += value * value
+        if not total <= LARGEST or (no_zero and total < SMALLEST):
             return i
     return -1
 

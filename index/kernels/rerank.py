@@ -68,7 +68,11 @@ def hopeful(pool, size, k, metric, scalars):
     if metric == IP or size <= k:
         return size
     nearest = distance_of(pool[k - 1])
-    spread = scalars[SCALE] * np.sqrt((max(nearest, np.float32(0.0)) + scalars[NORM2]) / np.float32(3.0))
+    far = max(nearest, np.float32(0.0))
+    step = scalars[SCALE]
+    if far > scalars[NORM2] > np.float32(0.0):
+        step *= np.sqrt(far / scalars[NORM2])  # rows much longer than the query have a longer step, too
+    spread = step * np.sqrt((far + max(far, scalars[NORM2])) / np.float32(3.0))
     limit = nearest + np.float32(SLACK) * spread
     kept = k
     while kept < size and distance_of(pool[kept]) <= limit:

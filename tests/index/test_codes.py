@@ -244,8 +244,11 @@ def test_first_bad_row_takes_every_dtype_that_is_stored(dtype):
     assert check.first_bad_row(vectors, False) == -1
 
 
-def test_sums_that_leave_float32_are_not_bad_rows():
-    assert check.first_bad_row(np.full((1, 784), 3e38, np.float32), True) == -1
+@pytest.mark.parametrize(
+    ("value", "no_zero", "expected"), [(1e17, True, -1), (1e19, False, 0), (1e-19, True, 0), (1e-19, False, -1)]
+)
+def test_rows_whose_squares_leave_float32_are_bad(value, no_zero, expected):
+    assert check.first_bad_row(np.full((1, 9), value, np.float32), no_zero) == expected
 
 
 @given(

@@ -62,7 +62,8 @@ def assign_rows(points, centroids, candidates, factor, most):
 
 def first_bad_row(vectors, no_zero):
     for i, row in enumerate(vectors):
-        if any(not math.isfinite(x) for x in row) or (no_zero and all(x == 0 for x in row)):
+        squares = sum(float(x) ** 2 for x in row)
+        if not squares <= 1e36 or (no_zero and squares < 1e-36):
             return i
     return -1
 
