@@ -108,7 +108,8 @@ def build(
     with store.write() as writer:
         if writer.n_rows:
             raise NotEmptyError(
-                f"collection {store.path.name!r} has {writer.n_live} records; build() fills an empty collection"
+                f"collection {store.path.name!r} has {writer.n_live} records, and build() fills only an empty one: "
+                "delete the collection and create it again, or build under another name"
             )
         with ThreadPoolExecutor(options.n_threads) as pool, threadpool_limits(1, user_api="blas"):
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)
@@ -225,8 +226,6 @@ def _measure(
             block = np.ascontiguousarray(vectors[queries], dtype=np.float32)
             points = measure(searcher, block, own_rows=rows[queries], n_threads=options.n_threads)
     curve = RecallCurve(points, searcher.n_lists)
-    if not points:
-        curve.points = [(10, searcher.n_lists, 1.0, 0.0)]
     with store.write() as writer:
         writer.set_meta(CURVE.format(tenant=tenant), curve.to_meta())
     return curve

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ import numpy.typing as npt
 from ramet.engine.errors import ArgumentError
 from ramet.engine.settings import Settings
 from ramet.index.kernels.check import first_bad_row, first_fraction
+from ramet.storage.format import CATALOG
 
 MAX_K = 100_000
 MAX_NAME_BYTES = 480
 DEFAULT_TENANT = "default"
+COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _BLOCK = 65_536
 
 Vectors = npt.NDArray[Any]
@@ -22,6 +26,8 @@ Vectors = npt.NDArray[Any]
 
 def numeric(vectors: object, argument: str) -> Vectors:
     """The argument as a numeric array; nothing is copied when it is one."""
+    if isinstance(vectors, np.ma.MaskedArray):
+        raise ArgumentError(argument, "is a masked array, whose mask would be lost; fill or drop the masked rows")
     try:
         array = np.asarray(vectors)
     except ValueError as error:
@@ -108,24 +114,28 @@ def _integers(array: Vectors, target: np.dtype[Any], argument: str) -> Vectors:
     return np.ascontiguousarray(array.astype(target))
 
 
-def query_form(vectors: object, settings: Settings) -> tuple[npt.NDArray[np.float32], bool]:
+def query_form(vectors: object, settings: Settings, argument: str = "vectors") -> tuple[npt.NDArray[np.float32], bool]:
     """Queries as float32 (n, dim), C order, and whether the caller gave a single one, of shape (dim,)."""
     if type(vectors) is np.ndarray and vectors.dtype == np.float32:
         array: Vectors = vectors
     else:
-        array = numeric(vectors, "vectors")
+        array = numeric(vectors, argument)
     single = array.ndim == 1
     if single:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != settings.dim:
         shape = array.shape[1:] if single else array.shape
-        raise ArgumentError("vectors", f"shape is {shape}, expected ({settings.dim},) or (n, {settings.dim})")
+        raise ArgumentError(argument, f"shape is {shape}, expected ({settings.dim},) or (n, {settings.dim})")
     if settings.dtype.kind != "f" and len(array):
-        array = _integers(array, settings.dtype, "vectors")
-    queries = np.ascontiguousarray(array, dtype=np.float32)
+        array = _integers(array, settings.dtype, argument)
+    if array.dtype == np.float32:
+        queries = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):
+            queries = np.ascontiguousarray(array, dtype=np.float32)
     bad = first_bad_row(queries, settings.metric.unit)
     if bad >= 0:
-        raise ArgumentError("vectors", f"query {bad} {_why_bad(queries[bad])}")
+        raise ArgumentError(argument, f"query {bad} {_why_bad(queries[bad])}")
     return queries, single
 
 
@@ -156,6 +166,8 @@ def record_ids(ids: Sequence[str] | None, n: int) -> list[str]:
         return [str(i) for i in range(n)]
     if isinstance(ids, (str, bytes)):
         raise ArgumentError("ids", "is a single string; pass a list of strings, one for each vector")
+    if not isinstance(ids, (Sequence, np.ndarray)):
+        raise ArgumentError("ids", f"is a {type(ids).__name__}; pass a list of strings in the order of the vectors")
     result = list(ids.tolist() if isinstance(ids, np.ndarray) else ids)
     if len(result) != n:
         raise ArgumentError("ids", f"{len(result)} ids for {n} vectors; pass one id for each vector")
@@ -181,6 +193,30 @@ def positive(value: object, argument: str, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
         raise ArgumentError(argument, f"must be an integer from 1 to {most}, got {value!r}")
     return int(value)
+
+
+def given(value: object, default: int, argument: str, most: int) -> int:
+    """An integer from 1 to ``most``, or the default for None."""
+    return default if value is None else positive(value, argument, most)
+
+
+def collection_name(value: object, argument: str = "name") -> str:
+    """A collection's name: 1 to 128 letters, digits, ``.``, ``_`` or ``-``, the first a letter or digit."""
+    if not isinstance(value, str) or not COLLECTION_NAME.fullmatch(value):
+        raise ArgumentError(
+            argument, f"{value!r} is not a collection name: 1 to 128 of A-Z a-z 0-9 . _ -, first a letter or digit"
+        )
+    return value
+
+
+def collection_path(path: Path) -> Path:
+    """Absolute path of a collection that is to be made: a good name, not inside another collection."""
+    path = path.absolute()
+    collection_name(path.name, "path")
+    for parent in path.parents:
+        if (parent / CATALOG).is_file():
+            raise ArgumentError("path", f"{path} lies inside the collection {parent}; choose a place outside")
+    return path
 
 
 def share(value: object, argument: str) -> float:

@@ -38,6 +38,12 @@ class Collection:
         self._searchers: dict[str, Searcher] = {}
         self.closed = False
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "a Collection cannot be copied or pickled; pass its path and open it there: "
+            "ramet.connect(path.parent).collection(path.name)"
+        )
+
     name = property(lambda self: self._store.path.name, doc="Name of the collection.")
     path = property(lambda self: self._store.path, doc="Directory of the collection.")
     dim = property(lambda self: self._settings.dim, doc="Dimension of the vectors.")
@@ -66,15 +72,17 @@ class Collection:
         Parameters
         ----------
         vectors : array-like (n, dim)
-            Any numeric dtype whose values the collection's dtype holds; a mapped ``.npy`` is read in pieces.
+            Any numeric dtype whose values the collection's dtype holds. The build needs memory for about one more copy
+            of the vectors, also when they come from a mapped file.
         ids : sequence of str, optional
             One for each vector; "0", "1", ... when left out.
         tenant : str
-            Owner of the records.
+            Owner of the records. For now a collection holds one tenant, since it is built once.
         clusters : int or "auto", optional
-            Fan-out of the tree at the root. "auto" lets PPP find natural clusters first (``docs/ppp.md``).
+            Number of top-level groups (not of posting lists: their number follows from ``list_size``); about
+            2 sqrt(n / list_size) when left out. "auto" lets PPP find natural clusters first (``docs/ppp.md``).
         list_size : int, optional
-            Vectors a cell should hold (default 64).
+            Vectors a cell should hold before copies (default 64); a finished list has at most 4 times as many rows.
         replicas : int, optional
             Most lists that hold a vector (default 2; 1 switches closure off).
         navigation : str
@@ -84,11 +92,13 @@ class Collection:
         n_threads : int, optional
             Default: the cores this process may use.
         progress : callable, optional
-            ``progress(stage, fraction)``.
+            ``progress(stage, fraction)`` on the calling thread, for the stages "cluster", "assign", "write" and
+            "measure". An exception that it raises ends the build; up to "write" the collection then stays empty.
 
         Returns
         -------
         BuildReport
+            Below 2,000 records its curve is empty: recall is not measured, and queries read all lists.
 
         Raises
         ------
@@ -104,13 +114,15 @@ class Collection:
         options = BuildOptions(
             tenant=checks.name(tenant, "tenant"),
             cluster=ClusterConfig(
-                list_size=checks.positive(list_size or defaults.LIST_SIZE, "list_size", 100_000),
-                fan_out=clusters if clusters in (None, "auto") else checks.positive(clusters, "clusters", 1_000_000),
+                list_size=checks.given(list_size, defaults.LIST_SIZE, "list_size", 100_000),
+                fan_out=clusters
+                if clusters is None or (isinstance(clusters, str) and clusters == "auto")
+                else checks.positive(clusters, "clusters", 1_000_000),
                 seed=checks.whole(seed, "seed"),
             ),
-            closure=ClosureConfig(replicas=checks.positive(replicas or defaults.REPLICAS, "replicas", 16)),
+            closure=ClosureConfig(replicas=checks.given(replicas, defaults.REPLICAS, "replicas", 16)),
             navigation=one_of(navigation, "navigation", ("groups", "hnsw")),
-            n_threads=checks.positive(n_threads or n_cores(), "n_threads", 1024),
+            n_threads=checks.given(n_threads, n_cores(), "n_threads", 1024),
         )
         return build(self._store, self._settings, block, names, options, progress)
 
@@ -129,15 +141,16 @@ class Collection:
         list of CurvePoint
             What ``recall=`` goes by from now on.
         """
-        block, _ = checks.query_form(queries, self._settings)
+        block, _ = checks.query_form(queries, self._settings, "queries")
+        threads = checks.given(n_threads, n_cores(), "n_threads", 1024)
         if len(block) < 2:
             raise ArgumentError("queries", f"{len(block)} is too few to measure recall; pass some hundred")
         with self._store.read() as snapshot:
             searcher = self._searcher(snapshot, tenant)
             if searcher is None or searcher.n_lists == 0:
                 raise ArgumentError("tenant", f"{tenant!r} has no records to measure on")
-            points = measure(searcher, block, own_rows=None, n_threads=n_threads or n_cores())
-        curve = RecallCurve(points or [(10, searcher.n_lists, 1.0, 0.0)], searcher.n_lists)
+            points = measure(searcher, block, own_rows=None, n_threads=threads)
+        curve = RecallCurve(points, searcher.n_lists)
         with self._store.write() as writer:
             writer.set_meta(CURVE.format(tenant=searcher.tenant), curve.to_meta())
         return curve.table()
@@ -169,7 +182,8 @@ class Collection:
             Whose records; a tenant without records gives no hits.
         recall : float, optional
             Share of the true k nearest to find on average (default 0.95): sets the number of posting lists read, by
-            the curve measured on this collection. 1.0 is exact search.
+            the curve measured on this collection for k = 10 and 100. Another k uses the next larger of the two; beyond
+            100 the number of lists is extrapolated. A target beyond the curve reads every list; 1.0 is exact search.
         nprobe : int, optional
             Posting lists to read, instead of ``recall``.
         exact : bool
@@ -197,17 +211,14 @@ class Collection:
         queries, single = checks.query_form(vectors, self._settings)
         if type(k) is not int or not 0 < k <= checks.MAX_K:
             k = checks.positive(k, "k", checks.MAX_K)
+        if (recall is not None) + (nprobe is not None) + bool(exact) > 1:
+            raise ArgumentError("recall", "is given together with nprobe or exact; pass one of the three")
         with self._store.read() as snapshot:
             searcher = self._searcher(snapshot, tenant)
             if searcher is None or searcher.n_records == 0 or len(queries) == 0:
-                return reads.no_hits(len(queries), single, self._settings)
+                return reads.no_hits(len(queries), single, self._settings, with_vectors)
             k = min(k, searcher.n_records)
-            if exact:
-                probes = searcher.n_lists
-            elif nprobe is not None:
-                probes = checks.positive(nprobe, "nprobe", 1 << 31)
-            else:
-                probes = searcher.nprobe_for(DEFAULT_RECALL if recall is None else checks.share(recall, "recall"), k)
+            probes = self._probes(searcher, k, recall, nprobe, exact)
             ratio = 0.0 if prune is None else checks.prune_ratio(prune, self._settings)
             if check:
                 reads.check_lists(snapshot, searcher, queries, probes)
@@ -216,6 +227,14 @@ class Collection:
                 queries, k, probes, ratio=ratio, residency=self._residency, n_threads=threads
             )
             return reads.hits(snapshot, self._settings, rows, distances, single, with_vectors)
+
+    def _probes(self, searcher: Searcher, k: int, recall: float | None, nprobe: int | None, exact: bool) -> int:
+        """Posting lists to read."""
+        if exact:
+            return searcher.n_lists
+        if nprobe is not None:
+            return checks.positive(nprobe, "nprobe", 1 << 31)
+        return searcher.nprobe_for(DEFAULT_RECALL if recall is None else checks.share(recall, "recall"), k)
 
     def get(
         self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, with_vectors: bool = True
@@ -244,6 +263,10 @@ class Collection:
         """Records of all tenants."""
         return self.count()
 
+    def __bool__(self) -> bool:
+        """Always true: an empty collection is a collection."""
+        return True
+
     def stats(self) -> dict[str, Any]:
         """Sizes, list lengths, recall curves: everything JSON-able."""
         with self._store.read() as snapshot:
@@ -260,11 +283,24 @@ class Collection:
     def backup(self, path: str | Path) -> None:
         """Copy the collection as it is at this moment to a new directory, while readers and a writer go on.
 
-        The copy is a collection: ``ramet.connect(parent).collection(name)`` opens it.
+        The copy is a collection: ``ramet.connect(path.parent).collection(path.name)`` opens it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Directory that does not exist yet or is empty; its last part must be a collection name.
+
+        Raises
+        ------
+        ArgumentError
+            The last part is no collection name, or the path lies inside a collection.
+        StorageError
+            Something is there already, or cannot be written.
         """
+        target = checks.collection_path(Path(path))
         from ramet.storage.backup import backup
 
-        backup(self._store, Path(path))
+        backup(self._store, target)
 
     def close(self) -> None:
         """Give the files back; the collection cannot be used afterwards."""
@@ -286,7 +322,7 @@ class Collection:
 
     def _searcher(self, snapshot: Snapshot, tenant: str) -> Searcher | None:
         """The tenant's searcher for this snapshot; None when there is no such tenant."""
-        searcher = self._searchers.get(tenant)
+        searcher = self._searchers.get(tenant) if type(tenant) is str else None
         if searcher is not None and searcher.txn_id == snapshot.txn_id:
             return searcher
         number = snapshot.tenant_number(checks.name(tenant, "tenant"))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
+import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ramet.engine import checks
 from ramet.engine.collection import Collection
 from ramet.engine.errors import ArgumentError, CollectionExistsError, UnknownCollectionError
 from ramet.engine.settings import Settings
@@ -18,8 +20,6 @@ from ramet.storage.store import Store
 
 if TYPE_CHECKING:
     from ramet.storage.findings import VerifyReport
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def connect(path: str | Path, *, create: bool = True) -> Database:
@@ -46,6 +46,11 @@ class Database:
     """Collections in one directory; made by `connect`. Use it as a context manager, or call `close`."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
+        path = path.expanduser().absolute()
+        if (path / CATALOG).is_file():
+            raise ArgumentError(
+                "path", f"{path} is a collection, not a database; connect to {path.parent} and open {path.name!r}"
+            )
         if path.exists() and not path.is_dir():
             raise ArgumentError("path", f"{path} is a file; pass a directory of collections")
         if not path.exists():
@@ -57,11 +62,13 @@ class Database:
                 raise AccessError(path, error) from error
         self.path = path
         self._open: dict[str, Collection] = {}
+        self._lock = threading.Lock()
 
     def collections(self) -> list[str]:
         """Names of the collections, sorted."""
         try:
-            return sorted(p.name for p in self.path.iterdir() if _NAME.fullmatch(p.name) and (p / CATALOG).is_file())
+            found = [path for path in self.path.iterdir() if (path / CATALOG).is_file()]
+            return sorted(path.name for path in found if checks.COLLECTION_NAME.fullmatch(path.name))
         except OSError as error:
             raise AccessError(self.path, error) from error
 
@@ -102,8 +109,15 @@ class Database:
         try:
             Store.create(path, settings.to_storage()).close()
         except ExistsError as error:
+            if not (path / CATALOG).is_file():
+                raise CollectionExistsError(
+                    f"{path} exists and is not a collection; choose another name or remove it"
+                ) from error
             if not exist_ok:
-                raise CollectionExistsError(f"collection {name!r} exists in {self.path}; pass exist_ok=True") from error
+                raise CollectionExistsError(
+                    f"collection {name!r} exists in {self.path}; open it with db.collection({name!r}), "
+                    "or pass exist_ok=True"
+                ) from error
             existing = self.collection(name)
             if existing._settings != settings:  # both classes are one unit
                 raise CollectionExistsError(
@@ -113,7 +127,7 @@ class Database:
         return self.collection(name)
 
     def collection(self, name: str) -> Collection:
-        """Open a collection; the same object for every call.
+        """Open a collection; the same object for every call, so closing it closes it for everybody who has it.
 
         Raises
         ------
@@ -129,12 +143,27 @@ class Database:
         try:
             store = Store.open(path)
         except MissingError as error:
-            known = ", ".join(map(repr, self.collections())) or "none yet"
-            raise UnknownCollectionError(f"no collection {name!r} in {self.path}; there are: {known}") from error
-        collection = self._open[name] = Collection(store)
-        return collection
+            raise self._unknown(name) from error
+        with self._lock:
+            found = self._open.get(name)
+            if found is None or found.closed:
+                found = self._open[name] = Collection(store)
+            else:
+                store.close()  # another thread was faster
+        return found
 
     __getitem__ = collection
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.collections())
+
+    def __len__(self) -> int:
+        """Number of collections."""
+        return len(self.collections())
+
+    def __bool__(self) -> bool:
+        """Always true: an empty database is a database."""
+        return True
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self.collections()
@@ -151,7 +180,7 @@ class Database:
         """
         path = self._path(name)
         if name not in self.collections():
-            raise UnknownCollectionError(f"no collection {name!r} in {self.path}")
+            raise self._unknown(name)
         opened = self._open.pop(name, None)
         if opened is not None:
             opened.close()
@@ -174,8 +203,11 @@ class Database:
 
         path = self._path(name)
         if not path.is_dir():
-            raise UnknownCollectionError(f"no collection {name!r} in {self.path}")
-        return verify_path(path)
+            raise self._unknown(name)
+        try:
+            return verify_path(path)
+        except MissingError as error:
+            raise self._unknown(name) from error
 
     def close(self) -> None:
         """Close all collections that were opened here."""
@@ -195,8 +227,8 @@ class Database:
         return f"Database({str(self.path)!r}, collections={self.collections()})"
 
     def _path(self, name: object) -> Path:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ArgumentError(
-                "name", f"{name!r} is not a collection name: 1 to 128 of A-Z a-z 0-9 . _ -, first a letter or digit"
-            )
-        return self.path / name
+        return self.path / checks.collection_name(name)
+
+    def _unknown(self, name: str) -> UnknownCollectionError:
+        known = ", ".join(map(repr, self.collections())) or "none yet"
+        return UnknownCollectionError(f"no collection {name!r} in {self.path}; there are: {known}")

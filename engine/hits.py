@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Hit:
     """Smaller is nearer: squared Euclidean (l2), 1 - cosine, or minus the inner product."""
     score: float
     """Larger is better: -distance (l2), the cosine, or the inner product."""
-    vector: npt.NDArray[Any] | None = None
+    vector: npt.NDArray[Any] | None = field(default=None, compare=False)
     """Only when asked for."""
 
 
@@ -59,9 +59,11 @@ class Hits:
         """Hits of one query, or queries of a batch."""
         return len(self.ids)
 
-    def __getitem__(self, i: int) -> Any:
-        """Hit ``i`` of one query, or the `Hits` of query ``i`` of a batch."""
+    def __getitem__(self, i: int | slice) -> Any:
+        """Hit ``i`` of one query, or the `Hits` of query ``i`` of a batch; a slice gives `Hits` of the same kind."""
         vectors = None if self.vectors is None else self.vectors[i]
+        if isinstance(i, slice):
+            return Hits(self.ids[i], self.distances[i], self._metric, self.batch, vectors)
         if self.batch:
             n = len(self.ids[i])
             return Hits(self.ids[i], self.distances[i, :n], self._metric, False, vectors)
@@ -77,8 +79,9 @@ class Hits:
         return [{"id": hit.id, "distance": hit.distance, "score": hit.score} for hit in self]
 
     def __repr__(self) -> str:
-        what = f"{len(self)} queries" if self.batch else f"{len(self)} hits: {self.ids[:3]}..."
-        return f"Hits({what})"
+        if self.batch:
+            return f"Hits of {len(self)} queries"
+        return f"Hits({self.ids[:3]}{', ...' if len(self) > 3 else ''})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from ramet.storage.format import POSTINGS
 from ramet.storage.snapshot import Snapshot
 
 
-def no_hits(n: int, single: bool, settings: Settings) -> Hits:
+def no_hits(n: int, single: bool, settings: Settings, with_vectors: bool) -> Hits:
     """Results of ``n`` queries that found nothing."""
     shape = (0,) if single else (n, 0)
     ids: list[Any] = [] if single else [[] for _ in range(n)]
-    return Hits(ids, np.empty(shape, np.float32), settings.metric, not single)
+    none = np.empty((0, settings.dim), settings.dtype)
+    vectors: Any = (none if single else [none] * n) if with_vectors else None
+    return Hits(ids, np.empty(shape, np.float32), settings.metric, not single, vectors)
 
 
 def hits(

@@ -40,7 +40,10 @@ class Settings:
         """
         if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)) or not 1 <= dim <= MAX_DIM:
             raise ArgumentError("dim", f"must be an integer from 1 to {MAX_DIM}, got {dim!r}")
-        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name  # type: ignore[call-overload]
+        try:
+            name = dtype if isinstance(dtype, str) else np.dtype(dtype).name  # type: ignore[call-overload]
+        except TypeError as error:
+            raise ArgumentError("dtype", f"{dtype!r} is not a dtype; use one of {', '.join(DTYPES)}") from error
         name = one_of(name, "dtype", DTYPES)
         wanted = one_of(codes, "codes", CODES)
         floating = name.startswith("float")

@@ -170,7 +170,7 @@ class ClosedError(StorageError):
     """The store, snapshot or writer was closed before."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is closed; open a new one")
+        super().__init__(f"{what} is closed; open it again")
 
 
 class ForkError(StorageError):

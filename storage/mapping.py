@@ -78,6 +78,10 @@ class Mapping:
         """Return mapped bytes as a read-only array, which keeps the mapping alive. The caller vouches for the range."""
         return np.asarray(_Mapped(self, self.address + start, n_bytes))
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A copy would unmap the same addresses a second time when it is collected.
+        raise TypeError("a mapping cannot be copied or pickled")
+
     def __del__(self) -> None:
         if self.address:
             _libc.munmap(self.address, self.length)
@@ -102,7 +106,7 @@ def make_private(path: Path) -> None:
     """Replace this process's shared mappings of `path` by private ones at the same addresses.
 
     What this process writes there afterwards stays in its own memory; other processes that share the file never see
-    it. Used on LMDB's lock file in a forked child (see `forking`).
+    it. Used on LMDB's lock file in a forked child (see `registry`).
 
     Raises
     ------

@@ -116,7 +116,7 @@ class Store:
     def _usable(self) -> Core:
         core = self._core
         if core is None:
-            raise ClosedError(f"the store on {self.path}")
+            raise ClosedError(f"collection {self.path.name!r} ({self.path})")
         if core.barrier:
             core = self._core = usable_core(core)
         return core

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from ramet.engine.hits import Record as Record
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
+    from ramet.storage.errors import ClosedError as ClosedError
     from ramet.storage.errors import CorruptionError as CorruptionError
+    from ramet.storage.errors import ExistsError as ExistsError
+    from ramet.storage.errors import ForkError as ForkError
     from ramet.storage.errors import FormatError as FormatError
+    from ramet.storage.errors import MissingError as MissingError
+    from ramet.storage.errors import ReadOnlyError as ReadOnlyError
     from ramet.storage.errors import StorageError as StorageError
     from ramet.storage.errors import StorageFullError as StorageFullError
     from ramet.storage.errors import WriterBusyError as WriterBusyError
@@ -38,16 +43,21 @@ _HOME = {
     "AccessError": "ramet.storage.errors",
     "ArgumentError": "ramet.engine.errors",
     "BuildReport": "ramet.engine.hits",
+    "ClosedError": "ramet.storage.errors",
     "Collection": "ramet.engine.collection",
     "CollectionExistsError": "ramet.engine.errors",
     "CorruptionError": "ramet.storage.errors",
     "CurvePoint": "ramet.engine.hits",
     "Database": "ramet.engine.database",
+    "ExistsError": "ramet.storage.errors",
+    "ForkError": "ramet.storage.errors",
     "FormatError": "ramet.storage.errors",
     "Hit": "ramet.engine.hits",
     "Hits": "ramet.engine.hits",
+    "MissingError": "ramet.storage.errors",
     "NotEmptyError": "ramet.engine.errors",
     "Problem": "ramet.storage.findings",
+    "ReadOnlyError": "ramet.storage.errors",
     "Record": "ramet.engine.hits",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
@@ -62,17 +72,22 @@ __all__ = [
     "AccessError",
     "ArgumentError",
     "BuildReport",
+    "ClosedError",
     "Collection",
     "CollectionExistsError",
     "CorruptionError",
     "CurvePoint",
     "Database",
+    "ExistsError",
+    "ForkError",
     "FormatError",
     "Hit",
     "Hits",
+    "MissingError",
     "NotEmptyError",
     "Problem",
     "RametError",
+    "ReadOnlyError",
     "Record",
     "StorageError",
     "StorageFullError",

@@ -1,5 +1,7 @@
 """Bad input gets an error that names the argument, and leaves everything as it was."""
 
+import copy
+import gc
 import pickle
 
 import numpy as np
@@ -232,3 +234,102 @@ def test_errors_survive_pickling(error):
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)
+
+
+@pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_collection_refuses_to_be_copied_and_still_works(empty, copying):
+    empty.build(vectors(30, 8))
+    before = empty.query(vectors(1, 8)[0], 3).ids
+    with pytest.raises(TypeError, match="cannot be copied"):
+        copying(empty)
+    with pytest.raises(TypeError):
+        copy.deepcopy([empty._searchers, empty._store])
+    gc.collect()
+    assert empty.query(vectors(1, 8)[0], 3).ids == before
+
+
+def test_a_collection_is_not_taken_for_a_database(db, empty):
+    with pytest.raises(ArgumentError, match="is a collection, not a database"):
+        ramet.connect(empty.path)
+    with pytest.raises(ArgumentError, match="lies inside the collection"):
+        empty.backup(empty.path / "copy")
+    with pytest.raises(ArgumentError, match="not a collection name"):
+        empty.backup(db.path / "bad name")
+
+
+def test_a_stray_directory_is_not_a_collection(db):
+    (db.path / "stray").mkdir()
+    (db.path / "stray" / "file").write_text("x")
+    for exist_ok in (False, True):
+        with pytest.raises(CollectionExistsError, match="is not a collection"):
+            db.create_collection("stray", 8, exist_ok=exist_ok)
+    with pytest.raises(UnknownCollectionError):
+        db.verify("stray")
+
+
+def test_a_database_stays_where_it_is_when_the_directory_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ramet.connect("here") as db:
+        db.create_collection("a", 4)
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        assert db.collections() == list(db) == ["a"]
+        assert len(db) == 1
+        db.create_collection("b", 4)
+        assert db.collections() == ["a", "b"]
+
+
+@pytest.mark.parametrize("ids", [{"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}, 5, iter("abc")])
+def test_ids_without_an_order_are_refused(empty, ids):
+    with pytest.raises(ArgumentError, match="pass a list of strings") as caught:
+        empty.build(vectors(3, 8), ids)
+    assert caught.value.argument == "ids"
+
+
+def test_masked_arrays_are_refused(empty):
+    with pytest.raises(ArgumentError, match="masked"):
+        empty.build(np.ma.masked_less(vectors(3, 8), 0))
+
+
+@pytest.mark.parametrize(
+    "options", [{"recall": 0.9, "nprobe": 3}, {"nprobe": 3, "exact": True}, {"recall": 0.9, "exact": True}]
+)
+def test_search_options_that_contradict_each_other_are_refused(empty, options):
+    with pytest.raises(ArgumentError, match="one of the three"):
+        empty.query(vectors(1, 8)[0], **options)
+
+
+@pytest.mark.parametrize("name", ["list_size", "replicas", "n_threads"])
+def test_zero_is_not_taken_for_the_default(empty, name):
+    with pytest.raises(ArgumentError) as caught:
+        empty.build(vectors(3, 8), **{name: 0})
+    assert caught.value.argument == name
+
+
+def test_calibrate_names_its_own_arguments(empty):
+    empty.build(vectors(30, 8))
+    for arguments, name in [((vectors(3, 7),), "queries"), ((vectors(1, 8),), "queries")]:
+        with pytest.raises(ArgumentError) as caught:
+            empty.calibrate(*arguments)
+        assert caught.value.argument == name
+    with pytest.raises(ArgumentError, match="n_threads"):
+        empty.calibrate(vectors(3, 8), n_threads=-1)
+    with pytest.raises(ArgumentError, match="no records"):
+        empty.calibrate(vectors(3, 8), tenant="nobody")
+
+
+def test_an_empty_collection_is_true_and_hits_can_be_sliced(empty):
+    assert empty
+    empty.build(vectors(30, 8))
+    hits = empty.query(vectors(1, 8)[0], 5)
+    assert hits[:2].ids == hits.ids[:2]
+    batch = empty.query(vectors(4, 8), 5)
+    assert batch[1:3].ids == batch.ids[1:3]
+    assert len(batch[1:3][0]) == 5
+    assert repr(hits).startswith("Hits([")
+
+
+def test_few_records_have_no_curve_and_are_read_whole(empty):
+    report = empty.build(vectors(300, 8))
+    assert report.curve == []
+    assert report.nprobe == report.n_lists
