@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -79,6 +80,32 @@ class BuildOptions:
     n_threads: int
 
 
+_blas = threading.Lock()
+_blas_users = 0
+_blas_limit: Any = None
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread while any build runs.
+
+    A build has threads of its own, and its results must not depend on how BLAS cuts a product. The limit is one for the
+    whole process, so overlapping builds share it.
+    """
+    global _blas_users, _blas_limit
+    with _blas:
+        if _blas_users == 0:
+            _blas_limit = threadpool_limits(1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
+
+
 def held_out(n: int, seed: int) -> npt.NDArray[np.int64]:
     """Input positions of the held-out queries; empty for small inputs."""
     if n < HELD_OUT_FROM:
@@ -92,8 +119,10 @@ def build(
 ) -> BuildReport:
     """Fill an empty collection.
 
-    Everything becomes visible in one commit; after an error or a kill the collection is as empty as before. The recall
-    curve is measured on the committed lists and stored in a second, small commit.
+    Everything becomes visible in one commit; after an error or a kill before it the collection is as empty as before.
+    The recall curve is measured on the committed lists and stored in a second, small commit. What is stopped between
+    the two is a sound collection without a curve: queries with a recall target then read every list, until
+    `Collection.calibrate` measures one.
 
     Raises
     ------
@@ -111,7 +140,7 @@ def build(
                 f"collection {store.path.name!r} has {writer.n_live} records, and build() fills only an empty one: "
                 "delete the collection and create it again, or build under another name"
             )
-        with ThreadPoolExecutor(options.n_threads) as pool, threadpool_limits(1, user_api="blas"):
+        with ThreadPoolExecutor(options.n_threads) as pool, _one_blas_thread():
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)
         with clock.stage("write"):
             order = _write(writer, settings, vectors, ids, options, tree, assignment)

@@ -108,9 +108,10 @@ def _integers(array: Vectors, target: np.dtype[Any], argument: str) -> Vectors:
     if not (low >= info.min and high <= info.max):  # NaN fails as well
         raise ArgumentError(argument, f"{target.name} holds {info.min} to {info.max}, values are {low} to {high}")
     if array.dtype.kind == "f":
-        row = first_fraction(np.ascontiguousarray(array))
-        if row >= 0:
-            raise ArgumentError(argument, f"row {row} has fractions; {target.name} holds whole numbers")
+        for first in range(0, len(array), _BLOCK):
+            row = first_fraction(np.ascontiguousarray(array[first : first + _BLOCK], dtype=np.float64))
+            if row >= 0:
+                raise ArgumentError(argument, f"row {first + row} has fractions; {target.name} holds whole numbers")
     return np.ascontiguousarray(array.astype(target))
 
 
@@ -133,6 +134,8 @@ def query_form(vectors: object, settings: Settings, argument: str = "vectors") -
     else:
         with np.errstate(over="ignore"):
             queries = np.ascontiguousarray(array, dtype=np.float32)
+    if not queries.flags.writeable:
+        queries = queries.copy()  # to the compiler a read-only array is another type: it would compile everything again
     bad = first_bad_row(queries, settings.metric.unit)
     if bad >= 0:
         raise ArgumentError(argument, f"query {bad} {_why_bad(queries[bad])}")

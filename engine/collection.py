@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from ramet.engine.threads import n_cores
 from ramet.index import defaults
 from ramet.index.assign import ClosureConfig
 from ramet.index.clustering import ClusterConfig
+from ramet.storage.format import POSTINGS
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
 
@@ -34,7 +36,7 @@ class Collection:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._settings = Settings.from_storage(store.settings)
-        self._residency = Residency()
+        self._residency = Residency(may_ask=os.access(store.path / POSTINGS, os.W_OK))
         self._searchers: dict[str, Searcher] = {}
         self.closed = False
 
@@ -107,7 +109,8 @@ class Collection:
         NotEmptyError
             The collection has records already.
         StorageError
-            Busy, full, read-only or damaged files; the collection is as it was.
+            Busy, full, read-only or damaged files. The collection is as it was, or, when only the measurement failed,
+            complete but without a curve: then queries read every list until `calibrate` measures one.
         """
         block = checks.stored_form(vectors, self._settings)
         names = checks.record_ids(ids, len(block))
@@ -243,8 +246,8 @@ class Collection:
 
         Vectors come back bit for bit as they were put in.
         """
-        if isinstance(ids, (str, bytes)):
-            raise ArgumentError("ids", "is a single string; pass a list of strings")
+        if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+            raise ArgumentError("ids", f"is a {type(ids).__name__}; pass a list of strings")
         names = [checks.name(value, f"ids[{i}]") for i, value in enumerate(ids)]
         with self._store.read() as snapshot:
             number = snapshot.tenant_number(checks.name(tenant, "tenant"))

@@ -16,9 +16,6 @@ MEASURED_K = (10, 100)
 MARGIN = 1.5
 """Standard errors that a measured mean must lie above the target: the curve comes from some hundred queries."""
 
-FALLBACK_LEAST, FALLBACK_SHARE = 128, 0.05
-"""Lists read without a curve: all of a small collection, otherwise this share of them."""
-
 
 class RecallCurve:
     """Measured points and what follows from them.
@@ -54,8 +51,8 @@ class RecallCurve:
         """
         if recall >= 1.0:
             return self.n_lists
-        if not self.points:  # too few records to measure, or a build that was killed before it measured
-            return min(self.n_lists, max(FALLBACK_LEAST, math.ceil(FALLBACK_SHARE * self.n_lists)))
+        if not self.points:  # too few records to measure, or a build that was stopped before it measured
+            return self.n_lists
         measured = sorted({point[0] for point in self.points})
         at = next((m for m in measured if m >= k), measured[-1])
         stretch = max(1.0, k / at)  # more neighbours lie in more lists

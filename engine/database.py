@@ -47,19 +47,10 @@ class Database:
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         path = path.expanduser().absolute()
-        if (path / CATALOG).is_file():
-            raise ArgumentError(
-                "path", f"{path} is a collection, not a database; connect to {path.parent} and open {path.name!r}"
-            )
-        if path.exists() and not path.is_dir():
-            raise ArgumentError("path", f"{path} is a file; pass a directory of collections")
-        if not path.exists():
-            if not create:
-                raise ArgumentError("path", f"{path} does not exist; pass create=True to make it")
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise AccessError(path, error) from error
+        try:
+            _prepare(path, create)
+        except (OSError, ValueError) as error:
+            raise error if isinstance(error, ArgumentError) else AccessError(path, error) from error
         self.path = path
         self._open: dict[str, Collection] = {}
         self._lock = threading.Lock()
@@ -124,6 +115,7 @@ class Database:
                     f"collection {name!r} exists with other properties: {existing!r}, codes={existing.codes!r}"
                 ) from error
             return existing
+        self._forget(name)  # what was open under this name was deleted by somebody else
         return self.collection(name)
 
     def collection(self, name: str) -> Collection:
@@ -181,9 +173,7 @@ class Database:
         path = self._path(name)
         if name not in self.collections():
             raise self._unknown(name)
-        opened = self._open.pop(name, None)
-        if opened is not None:
-            opened.close()
+        self._forget(name)
         trash = path.with_name(f".deleted-{name}-{uuid.uuid4().hex}")
         try:
             path.rename(trash)
@@ -226,9 +216,30 @@ class Database:
     def __repr__(self) -> str:
         return f"Database({str(self.path)!r}, collections={self.collections()})"
 
+    def _forget(self, name: str) -> None:
+        """Close the collection that is open under this name."""
+        with self._lock:
+            opened = self._open.pop(name, None)
+        if opened is not None:
+            opened.close()
+
     def _path(self, name: object) -> Path:
         return self.path / checks.collection_name(name)
 
     def _unknown(self, name: str) -> UnknownCollectionError:
         known = ", ".join(map(repr, self.collections())) or "none yet"
         return UnknownCollectionError(f"no collection {name!r} in {self.path}; there are: {known}")
+
+
+def _prepare(path: Path, create: bool) -> None:
+    """Make the directory of a database, or refuse the path."""
+    if (path / CATALOG).is_file():
+        raise ArgumentError(
+            "path", f"{path} is a collection, not a database; connect to {path.parent} and open {path.name!r}"
+        )
+    if path.exists() and not path.is_dir():
+        raise ArgumentError("path", f"{path} is a file; pass a directory of collections")
+    if not path.exists():
+        if not create:
+            raise ArgumentError("path", f"{path} does not exist; pass create=True to make it")
+        path.mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,6 @@ class NotEmptyError(RametError):
 
 def one_of(value: object, argument: str, allowed: tuple[str, ...]) -> str:
     """``value`` if it is one of the allowed words, else `ArgumentError`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ArgumentError(argument, f"{value!r} is not known; use one of {', '.join(map(repr, allowed))}")
     return str(value)

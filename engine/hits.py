@@ -67,7 +67,8 @@ class Hits:
         if self.batch:
             n = len(self.ids[i])
             return Hits(self.ids[i], self.distances[i, :n], self._metric, False, vectors)
-        return Hit(self.ids[i], float(self.distances[i]), float(self.scores[i]), vectors)
+        distance = float(self.distances[i])
+        return Hit(self.ids[i], distance, self._metric.score_of_zero - distance, vectors)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))

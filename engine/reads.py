@@ -11,7 +11,7 @@ from ramet.engine.hits import Floats, Hits, Record
 from ramet.engine.searcher import Rows, Searcher
 from ramet.engine.settings import Settings
 from ramet.storage.errors import CorruptionError
-from ramet.storage.format import POSTINGS
+from ramet.storage.format import CATALOG, POSTINGS
 from ramet.storage.snapshot import Snapshot
 
 
@@ -54,7 +54,10 @@ def vectors_of(snapshot: Snapshot, settings: Settings, rows: npt.NDArray[np.int6
         return snapshot.vectors(rows).view(settings.dtype).reshape(len(rows), settings.dim)
     out = np.empty((len(rows), settings.dim), settings.dtype)
     for i, row in enumerate(rows.tolist()):
-        tenant, cell = snapshot.homes(row).lists[0]
+        homes = snapshot.homes(row).lists
+        if not homes:
+            raise CorruptionError(CATALOG, f"homes of row {row}", "at least one list", "none")
+        tenant, cell = homes[0]
         content = snapshot.read_list(tenant, cell)
         at = np.flatnonzero(content.rows == row)
         if len(at) == 0:

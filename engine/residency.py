@@ -17,12 +17,19 @@ SWITCH = "RAMET_PREFETCH"
 
 
 class Residency:
-    """Whether the next search should prefetch; races between threads only delay a switch."""
+    """Whether the next search should prefetch; races between threads only delay a switch.
+
+    Parameters
+    ----------
+    may_ask : bool
+        Whether the kernel tells this process what is cached: it does so only to those who may write the file. Otherwise
+        every extent is asked for, always.
+    """
 
     __slots__ = ("_allowed", "_quiet", "fetch")
 
-    def __init__(self) -> None:
-        self._allowed = os.environ.get(SWITCH, "1") != "0"
+    def __init__(self, *, may_ask: bool = True) -> None:
+        self._allowed = (1 if may_ask else 2) if os.environ.get(SWITCH, "1") != "0" else 0
         self.fetch = self._allowed
         self._quiet = 0
 
@@ -30,6 +37,6 @@ class Residency:
         """Take in what a search saw: spans that were not cached, and major page faults."""
         if self.fetch:
             self._quiet = 0 if absent else self._quiet + 1
-            self.fetch = self._quiet < QUIET_CALLS
+            self.fetch = self._allowed if self._quiet < QUIET_CALLS else 0
         elif faults and self._allowed:
-            self.fetch, self._quiet = True, 0
+            self.fetch, self._quiet = self._allowed, 0

@@ -12,8 +12,9 @@ from ramet.engine.residency import Residency
 from ramet.engine.settings import Settings
 from ramet.engine.threads import in_pieces
 from ramet.index import defaults
+from ramet.index.errors import BrokenNavigatorError
 from ramet.index.kernels.exact import TOGETHER, exact_many
-from ramet.index.kernels.plan import PLAN, SQ8
+from ramet.index.kernels.plan import IP, L2, PLAN, SQ8
 from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, search_many
 from ramet.index.navigate import HNSW_MAGIC, GroupNavigator
 from ramet.storage.errors import CorruptionError
@@ -69,6 +70,7 @@ class Searcher:
 
     def __init__(self, store: Store, snapshot: Snapshot, settings: Settings, tenant: int) -> None:
         self.txn_id = snapshot.txn_id
+        self._mappings = snapshot.mappings  # the plan holds addresses only
         self.tenant = tenant
         self.directory = snapshot.lists(tenant)
         self.n_lists = len(self.directory)
@@ -83,7 +85,10 @@ class Searcher:
     def _navigator(self, store: Store, snapshot: Snapshot, settings: Settings) -> GroupNavigator | HnswNavigator:
         name = NAVIGATOR.format(tenant=self.tenant)
         data = snapshot.blob(name)
-        navigator = None if data is None else load_navigator(data)
+        try:
+            navigator = None if data is None else load_navigator(data)
+        except BrokenNavigatorError as error:
+            raise CorruptionError(store.path / CATALOG, f"blob {name!r}", "a navigator", error) from error
         if navigator is None or navigator.n_cells != self.n_lists or navigator.dim != settings.dim:
             found = "none" if navigator is None else f"{navigator.n_cells} cells x {navigator.dim}"
             raise CorruptionError(
@@ -142,11 +147,12 @@ class Searcher:
         if nprobe >= self.n_lists and self._sq8:
             in_pieces(lambda a, b: exact_many(self.plan, queries, a, b, rows, distances), n, n_threads, TOGETHER)
             return rows, distances
-        given = _NONE_GIVEN if self._walks_inside else self.navigator.nearest(queries, nprobe, self._metric.number)
         pool = pool_for(k)
+        ratio = 0.0 if nprobe >= self.n_lists else ratio  # every list means every list
 
         def work(first: int, last: int) -> None:
             stats = np.zeros(N_STATS, np.int64)
+            given = self._given(queries, first, last, nprobe)
             search_many(
                 self.plan, self.navigator.starts, given, queries, first, last, nprobe, 1.0, ratio, pool,
                 residency.fetch, self.longest, rows, distances, stats,
@@ -159,7 +165,21 @@ class Searcher:
             in_pieces(work, n, n_threads, PIECE)
         return rows, distances
 
+    def _given(self, queries: Floats, first: int, last: int, nprobe: int) -> npt.NDArray[np.uint64]:
+        """Cells from a navigator outside the kernel, for queries ``first .. last``; empty when the kernel navigates."""
+        if self._walks_inside:
+            return _NONE_GIVEN
+        keys = np.empty((last, min(nprobe, self.n_lists)), np.uint64)
+        keys[first:] = self.navigator.nearest(queries[first:last], nprobe, self._metric.number)
+        return keys
+
     def probed(self, query: Floats, nprobe: int) -> list[int]:
-        """Cells whose lists a query reads, nearest first."""
-        keys: Any = self.navigator.nearest(query[None], nprobe, self._metric.number)[0]
-        return [int(cell) for cell in self.directory.cells[(keys & np.uint64(0xFFFFFFFF)).astype(np.int64)]]
+        """Cells whose lists a query may read, nearest first."""
+        ranked = self._positions(query, nprobe, self._metric.number)
+        if self._metric.number == IP:  # the cell of the query's twin is read as well
+            ranked += self._positions(query, 1, L2)
+        return [int(cell) for cell in self.directory.cells[ranked]]
+
+    def _positions(self, query: Floats, nprobe: int, metric: int) -> list[int]:
+        keys: Any = self.navigator.nearest(query[None], nprobe, metric)[0]
+        return [int(key) for key in keys & np.uint64(0xFFFFFFFF)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any
 
@@ -34,17 +35,33 @@ def search_pool() -> ThreadPoolExecutor:
 
 
 def in_pieces(work: Callable[[int, int], Any], n: int, n_threads: int, smallest: int) -> None:
-    """Run ``work(first, last)`` over ``range(n)`` in pieces on the search threads, or here when there is one piece.
+    """Run ``work(first, last)`` over ``range(n)`` in pieces, on at most ``n_threads`` of the search threads.
 
-    Several pieces a thread, so that a slow core does not hold up the batch.
+    The threads take the next piece when they are done with one, so that a slow core does not hold up the batch. On
+    any exception, KeyboardInterrupt included, this waits for the pieces that are running: they read memory that the
+    caller gives back afterwards.
     """
-    pieces = min(4 * n_threads, max(1, n // smallest)) if n_threads > 1 else 1
-    if pieces == 1:
+    n_runners = min(n_threads, n_cores(), max(1, n // smallest))
+    if n_runners == 1:
         work(0, n)
         return
+    pieces = min(4 * n_runners, max(1, n // smallest))
     bounds = [n * i // pieces for i in range(pieces + 1)]
+    rest = iter(list(pairwise(bounds)))  # a list's iterator: taking from it is atomic under the interpreter's lock
+
+    def runner() -> None:
+        try:
+            for first, last in rest:
+                work(first, last)
+        finally:
+            collections.deque(rest, maxlen=0)  # after an error: leave no piece to take
+
     pool = search_pool()
-    futures = [pool.submit(work, low, high) for low, high in pairwise(bounds)]
-    wait(futures)
-    for future in futures:
-        future.result()
+    futures: list[Future[None]] = []
+    try:
+        futures.extend(pool.submit(runner) for _ in range(n_runners))
+        for future in futures:
+            future.result()
+    finally:
+        collections.deque(rest, maxlen=0)
+        wait(futures)

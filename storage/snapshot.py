@@ -118,6 +118,11 @@ class Snapshot(CatalogReader):
         return self._state.header.end_page
 
     @property
+    def mappings(self) -> object:
+        """What keeps the mapped files mapped: whoever keeps addresses beyond this snapshot keeps this, too."""
+        return tuple(self._state.mappings.values())
+
+    @property
     def postings_address(self) -> int:
         """Address of byte 0 of postings.bin; valid up to page `end_page` while the snapshot is open."""
         self._reading()

@@ -1,18 +1,24 @@
 """The command line, run in this process against real collections."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 
 import ramet
-from ramet.api.cli.app import main
-from ramet.api.cli.build import stored_dtype
+from ramet import BuildReport, CurvePoint
+from ramet.api.cli.app import app, main
+from ramet.api.cli.build import show_report, stored_dtype
 from ramet.api.cli.demo_measure import Examiner, kth_cosines, normalised
 from ramet.api.cli.demo_words import MissingDemoDataError, read_words, take_queries
+from ramet.api.cli.errors import OPTIONS
 from ramet.api.cli.inputs import InputError, parse_vector, read_ids, read_npy
+from ramet.api.cli.query import row_of
 
 N, DIM = 600, 16
 
@@ -60,12 +66,37 @@ def only_json(run, *argv):
 # build
 
 
-def test_build_prints_the_recall_curve_and_the_default_probes(run, data, tmp_path):
-    code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
+def test_build_prints_the_recall_curve_and_the_default_probes(run, tmp_path):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((2100, 8)).astype(np.float32))
+    code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
     assert code == 0, err
-    assert "600 records" in out
+    assert "2,100 records" in out
     assert "recall@10" in out
-    assert "probes by default" in out
+    assert "by default (recall 0.95)" in out
+    document = only_json(run, "build", tmp_path / "v.npy", "--out", tmp_path / "db" / "w")
+    assert {"k", "nprobe", "recall"} <= set(document["report"]["curve"][0])
+
+
+def report_of(n_records, n_lists, curve):
+    return BuildReport(
+        n_records=n_records, n_lists=n_lists, n_replicas=1.0, seconds=0.1, stages={}, curve=curve, nprobe=1, n_bytes=1
+    )
+
+
+@pytest.mark.parametrize(("n_lists", "every"), [(1, "the one list"), (12, "all 12 lists")])
+def test_a_build_without_a_measured_curve_says_that_queries_are_exact(capsys, n_lists, every):
+    show_report(Path("d/v"), report_of(1, n_lists, []))
+    out = capsys.readouterr().out
+    assert "1 record in" in out
+    assert f"Fewer than 2,000 records: recall is not measured, and a query reads {every} (exact).\n" in out
+    assert "recall@" not in out and "by default" not in out
+
+
+def test_a_report_counts_one_posting_list_in_the_singular(capsys):
+    show_report(Path("d/v"), report_of(3000, 1, [CurvePoint(10, 1, 1.0)]))
+    out = capsys.readouterr().out
+    assert "3,000 records in 1 posting list (" in out
+    assert "A query reads 1 posting list by default" in out
 
 
 def test_build_with_json_says_what_was_built(run, data, tmp_path):
@@ -74,7 +105,25 @@ def test_build_with_json_says_what_was_built(run, data, tmp_path):
     assert document["collection"] == str(place)
     assert (document["metric"], document["dtype"], document["codes"]) == ("l2", "float32", "sq8")
     assert document["report"]["n_records"] == N
-    assert {"k", "nprobe", "recall"} <= set(document["report"]["curve"][0])
+
+
+@pytest.mark.parametrize(("dtype", "codes"), [("float32", "sq8"), ("int8", "none")])
+def test_build_with_json_resolves_automatic_codes(run, tmp_path, dtype, codes):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).integers(-99, 99, (50, 8)).astype(dtype))
+    document = only_json(run, "build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
+    assert document["codes"] == codes == only_json(run, "stats", tmp_path / "db" / "v")["codes"]
+
+
+def test_build_takes_list_size_replicas_and_navigation(run, data, tmp_path):
+    command = ["build", data / "vectors.npy", "--replicas", "1", "--navigation", "hnsw"]
+    reports = [
+        only_json(run, *command, "--list-size", size, "--out", tmp_path / "db" / f"v{size}")["report"]
+        for size in ("16", "128")
+    ]
+    assert reports[0]["n_lists"] > reports[1]["n_lists"]
+    assert [report["n_replicas"] for report in reports] == [1, 1]
+    hits = only_json(run, "query", tmp_path / "db" / "v16", "--like", "5", "-k", "1")["results"]
+    assert hits[0][0]["id"] == "5"
 
 
 def test_build_shows_progress_on_stderr_only(data, tmp_path):
@@ -86,10 +135,46 @@ def test_build_shows_progress_on_stderr_only(data, tmp_path):
 
 def test_build_twice_is_refused_and_leaves_the_first(run, data, built):
     code, out, err = run("build", data / "vectors.npy", "--out", built)
-    assert code == 2
-    assert out == ""
-    assert "words" in err
+    assert (code, out) == (2, "")
+    assert err == f"ramet: {built} exists already; choose another --out, or delete the directory {built} first\n"
     assert only_json(run, "stats", built)["records"] == N
+
+
+def test_a_database_in_place_of_a_collection_is_refused(run, data, built):
+    folder = built.parent
+    code, out, err = run("build", data / "vectors.npy", "--out", f"{folder}/")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"ramet: --out: {folder} is a database directory and not a collection")
+    assert f"{folder}/NAME" in err
+    for command in ("stats", "verify"):
+        code, out, err = run(command, folder)
+        assert (code, out) == (2, "")
+        assert f"write DIR/NAME: {built}\n" in err
+    for command in (["build", data / "vectors.npy", "--out"], ["stats"]):
+        code, out, err = run(*command, built / "inner")
+        assert (code, out) == (2, "")
+        assert f"{built} is a collection and not a database" in err
+
+
+def test_build_into_other_files_does_not_advise_to_delete_them(run, data, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    for place in (tmp_path / "mine", tmp_path / "mine" / "file", tmp_path / "mine" / "file" / "v"):
+        code, out, err = run("build", data / "vectors.npy", "--out", place)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("ramet: --out: ")
+        assert "delete" not in err
+    assert (tmp_path / "mine" / "file").read_text() == "mine"
+
+
+def test_an_error_after_the_bars_appeared_stands_alone(run, data, tmp_path, monkeypatch):
+    def fail(self, vectors, *, progress, **options):
+        progress("cluster", 0.5)
+        raise OSError(28, "No space left on device", "postings.bin")
+
+    monkeypatch.setattr("ramet.engine.collection.Collection.build", fail)
+    code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "v")
+    assert (code, out, err) == (2, "", "ramet: postings.bin: No space left on device\n")
 
 
 def test_a_build_that_fails_leaves_no_collection(run, data, tmp_path):
@@ -112,14 +197,21 @@ def test_build_keeps_integer_vectors_as_they_are(run, tmp_path):
     ("options", "message"),
     [
         (["--clusters", "many"], "neither a whole number nor 'auto'"),
-        (["--clusters", "0"], "clusters"),
+        (["--clusters", "0"], "--clusters: must be"),
         (["--metric", "manhattan"], "manhattan"),
         (["--dtype", "int8"], "int8"),
         (["--dtype", "int8", "--codes", "sq8"], "codes"),
         (["--ids", "nowhere.txt"], "nowhere.txt: no such file"),
-        (["--seed", "-1"], "seed"),
-        (["--threads", "-1"], "n_threads"),
-        (["--tenant", ""], "tenant"),
+        (["--seed", "-1"], "--seed: must be"),
+        (["--threads", "-1"], "--threads"),
+        (["--threads", "5000"], "--threads: must be an integer"),
+        (["--list-size", "0"], "--list-size"),
+        (["--list-size", "200000"], "--list-size: must be"),
+        (["--replicas", "99"], "--replicas: must be"),
+        (["--navigation", "map"], "'--navigation'"),
+        (["--tenant", ""], "--tenant: is an empty string"),
+        (["--ids", __file__], f"--ids: {len(Path(__file__).read_text('utf-8').splitlines())} ids for 600"),
+        (["--out", "nowhere/-x"], "--out: '-x' is not a collection name"),
     ],
 )
 def test_build_names_the_wrong_option(run, data, tmp_path, options, message):
@@ -127,6 +219,8 @@ def test_build_names_the_wrong_option(run, data, tmp_path, options, message):
     assert code == 2
     assert out == ""
     assert message in err
+    assert err.startswith("ramet: ") and err.count("\n") == 1
+    assert "n_threads" not in err and "list_size" not in err
     with ramet.connect(tmp_path / "db", create=True) as database:
         assert database.collections() == []
 
@@ -158,6 +252,12 @@ def test_query_with_a_vector_in_text(run, data, built):
     vector = ",".join(str(x) for x in np.load(data / "vectors.npy")[9])
     document = only_json(run, "query", built, f"--text-vector={vector}", "--recall", "0.99")
     assert document["results"][0][0]["id"] == "word-9"
+    assert only_json(run, "query", built, f"--text-vector=[{vector}]")["results"][0][0]["id"] == "word-9"
+
+
+def test_query_can_prune_and_check_what_it_reads(run, built):
+    document = only_json(run, "query", built, "--like", "word-5", "--prune", "1.01", "--check", "-k", "1")
+    assert document["results"][0][0]["id"] == "word-5"
 
 
 def test_query_prints_a_table_for_people(run, data, built):
@@ -174,23 +274,53 @@ def test_query_prints_a_table_for_people(run, data, built):
         (["--like", "word-1", "--text-vector", "1"], "exactly one of"),
         (["--like", "word-1", "--row", "1"], "--row"),
         (["--like", "nobody"], "no record 'nobody'"),
-        (["--like", "word-1", "-k", "0"], "k"),
-        (["--like", "word-1", "--recall", "1.5"], "recall"),
-        (["--text-vector", "1,2"], "(16,)"),
+        (["--like", "word-1", "-k", "0"], "-k: must be"),
+        (["--like", "word-1", "--recall", "1.5"], "--recall: must be"),
+        (["--like", "word-1", "--nprobe", "0"], "--nprobe: must be"),
+        (["--like", "word-1", "--nprobe", "3", "--recall", "0.9"], "at most one of --recall, --nprobe and --exact"),
+        (["--like", "word-1", "--nprobe", "3", "--exact"], "at most one of --recall, --nprobe and --exact"),
+        (["--like", "word-1", "--prune", "0.5"], "--prune: must be"),
+        (["--like", ""], "--like: is an empty string"),
+        (["--text-vector", "1,2"], "--text-vector: shape is (2,)"),
+        (["--text-vector", ""], "--text-vector: holds no number"),
+        (["--text-vector", "[]"], "--text-vector: holds no number"),
+        (["--vector", "QUERIES", "--row", "4"], "queries.npy has the rows 0 to 3"),
+        (["--vector", "QUERIES", "--row", "-1"], "queries.npy has the rows 0 to 3"),
         (["--text-vector", "1,two"], "two"),
         (["--vector", "nowhere.npy"], "nowhere.npy: no such file"),
     ],
 )
-def test_query_names_the_wrong_option(run, built, options, message):
-    code, out, err = run("query", built, *options)
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_query_names_the_wrong_option(run, data, built, options, message, as_json):
+    options = [str(data / "queries.npy") if option == "QUERIES" else option for option in options]
+    code, out, err = run("query", built, *options, *as_json)
     assert code == 2
     assert out == ""
     assert message in err
+    assert err.startswith("ramet: ") and err.count("\n") == 1
 
 
-def test_query_of_an_empty_tenant_has_no_hits_or_says_so(run, built):
+def test_one_row_files_and_single_vectors_say_so(tmp_path):
+    with pytest.raises(InputError, match="has row 0$"):
+        row_of(np.zeros((1, 3)), 1, tmp_path)
+    with pytest.raises(InputError, match="a single vector"):
+        row_of(np.zeros(3), 0, tmp_path)
+
+
+def test_prune_with_inner_products_speaks_of_options(run, data, tmp_path):
+    place = tmp_path / "db" / "v"
+    only_json(run, "build", data / "vectors.npy", "--out", place, "--metric", "ip")
+    code, _, err = run("query", place, "--like", "5", "--prune", "2")
+    assert code == 2
+    assert "use --nprobe or --recall" in err
+
+
+def test_query_of_a_tenant_without_records_has_no_hits_and_says_so(run, built):
     code, out, err = run("query", built, "--text-vector", ",".join(["1"] * DIM), "--tenant", "nobody", "--json")
-    assert code == 2 or json.loads(out)["results"] == [[]], err
+    assert code == 0
+    assert json.loads(out)["results"] == [[]]
+    assert err == f"ramet: note: tenant 'nobody' has no records in {built}\n"
+    assert run("query", built, "--like", "word-1", "--json")[2] == ""
 
 
 # stats, verify, backup
@@ -208,6 +338,7 @@ def test_stats_for_people_and_for_machines(run, built):
 def test_verify_of_a_sound_collection(run, built):
     document = only_json(run, "verify", built)
     assert document["ok"] is True
+    assert document["collection"] == str(built)
     assert document["problems"] == []
     code, out, _ = run("verify", built)
     assert (code, "No problem found" in out) == (0, True)
@@ -259,6 +390,53 @@ def test_a_collection_that_is_not_there_is_one_line_on_stderr(run, built, tmp_pa
     assert not (tmp_path / "nowhere").exists(), "asking for a collection must not make a directory"
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["build", "v.npy"], "missing option '--out'; see ramet build --help"),
+        (["stats"], "missing argument 'DIR/NAME'; see ramet stats --help"),
+        (["stats", "a/b", "--colour"], "no such option: --colour"),
+        (["query", "a/b", "-k", "ten"], "invalid value for '-k'"),
+        (["build", "v.npy", "--out", "a/b", "--metric", "far"], "invalid value for '--metric': 'far' is not one of"),
+        (["fly"], "no such command 'fly'; see ramet --help"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_wrong_usage_is_one_plain_line(run, argv, message, as_json):
+    code, out, err = run(*argv, *as_json)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("ramet: ")
+    assert message in err
+    assert "─" not in err and "│" not in err
+
+
+def test_errors_in_a_process_of_their_own(data, built):
+    command = [sys.executable, "-m", "ramet.api.cli"]
+    build = [*command, "build", data / "vectors.npy", "--out", built.parent / "x", "--seed", "-1"]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ramet: --seed: ") and done.stderr.count("\n") == 1
+    closed = ["sh", "-c", 'exec "$0" "$@" >&-', *command, "stats", built]
+    assert subprocess.run(closed, capture_output=True, check=False).stderr == b""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, "stats", built], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "ramet: cannot write the output: No space left on device\n")
+
+
+def test_ctrl_c_ends_with_130(run, built, monkeypatch):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ramet.engine.collection.Collection.stats", interrupt)
+    assert run("stats", built) == (130, "", "ramet: interrupted\n")
+
+
+def test_every_name_in_the_table_of_options_can_be_typed():
+    commands = typer.main.get_command(app).commands
+    params = [param for name in ("build", "query") for param in commands[name].params]
+    assert set(OPTIONS.values()) <= {name for param in params for name in (*param.opts, param.metavar)}
+
+
 def test_a_path_without_a_name_is_refused(run):
     code, _, err = run("stats", "..")
     assert code == 2
@@ -302,6 +480,8 @@ def test_ids_are_lines_and_nothing_else_ends_a_line(tmp_path):
     assert read_ids(tmp_path / "ids") == ["a b", "\u2028\x0c", "ä"]
     (tmp_path / "ids").write_bytes(b"a\r\nb\r\n")
     assert read_ids(tmp_path / "ids") == ["a", "b"]
+    (tmp_path / "ids").write_bytes(b"\xef\xbb\xbfa\nb\n")
+    assert read_ids(tmp_path / "ids") == ["a", "b"], "a byte order mark is not part of the first id"
     (tmp_path / "ids").write_bytes(b"\xff\n")
     with pytest.raises(InputError, match="UTF-8"):
         read_ids(tmp_path / "ids")
@@ -309,6 +489,7 @@ def test_ids_are_lines_and_nothing_else_ends_a_line(tmp_path):
 
 def test_vectors_in_text():
     assert parse_vector("1, 2,3.5").tolist() == [1, 2, 3.5]
+    assert parse_vector(" [1, 2,3.5]\n").tolist() == [1, 2, 3.5]
     with pytest.raises(InputError, match="text-vector"):
         parse_vector("1;2")
 
@@ -352,6 +533,31 @@ def test_demo_on_some_of_the_words(run, tmp_path):
     assert code == 0, err
     assert "recall=0.95" in out
     assert "demo-glove50.png" in out
+    assert only_json(run, "stats", tmp_path / "ramet-demo" / "glove50")["records"] == 980
+
+
+def test_demo_leaves_alone_what_it_did_not_make(run, tmp_path):
+    vectors = np.eye(4, dtype=np.float32)
+    for folder in (tmp_path, tmp_path / "ramet-demo"):
+        with ramet.connect(folder) as database:
+            database.create_collection("glove50", dim=4).build(vectors)
+        code, out, err = run("demo", "--dir", tmp_path, "--rows", "500", "--queries", "10")
+        assert len(only_json(run, "query", folder / "glove50", "--like", "1", "-k", "4")["results"][0]) == 4
+        if folder != tmp_path:
+            assert (code, out, err.count("\n")) == (2, "", 1)
+            assert "ramet-demo exists and was not made by ramet demo" in err
+        else:
+            assert code == 0, err
+            shutil.rmtree(tmp_path / "ramet-demo")
+
+
+def test_demo_looks_for_matplotlib_first(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("ramet.api.cli.demo_plot.find_spec", lambda name: None)
+    monkeypatch.setattr("ramet.api.cli.demo.read_words", lambda: pytest.fail("too late"))
+    code, out, err = run("demo", "--dir", tmp_path / "d")
+    assert (code, out) == (2, "")
+    assert err == 'ramet: the plot needs matplotlib: install it with pip install ".[demo]" in a checkout\n'
+    assert not (tmp_path / "d").exists()
 
 
 def test_demo_without_its_data_says_what_to_install(run, monkeypatch, tmp_path):
@@ -359,7 +565,7 @@ def test_demo_without_its_data_says_what_to_install(run, monkeypatch, tmp_path):
     code, out, err = run("demo", "--dir", tmp_path / "d")
     assert code == 2
     assert out == ""
-    assert 'pip install "ramet[demo]"' in err
+    assert 'pip install ".[demo]" in a checkout' in err
     assert not (tmp_path / "d").exists()
     with pytest.raises(MissingDemoDataError):
         read_words()

@@ -1,7 +1,9 @@
 """The `ramet` command: one sub-command per file of this folder."""
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 
@@ -9,6 +11,7 @@ from ramet._error import RametError
 from ramet.api.cli.backup import backup
 from ramet.api.cli.build import build
 from ramet.api.cli.demo import demo
+from ramet.api.cli.errors import CLICK_ERROR, message_of
 from ramet.api.cli.query import query
 from ramet.api.cli.stats import stats
 from ramet.api.cli.verify import verify
@@ -20,7 +23,6 @@ EXIT_INTERRUPTED = 130
 app = typer.Typer(
     name="ramet",
     help="Build, query and look after collections of vectors on disk.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -47,7 +49,7 @@ def root(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; errors meant for people become one line on stderr.
+    """Run one command line; an error becomes one line on stderr. Without arguments, print the help.
 
     Parameters
     ----------
@@ -60,20 +62,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         The process's exit code.
     """
     try:
-        app(args=None if argv is None else list(argv), standalone_mode=True)
-    except SystemExit as stop:  # how typer ends, also after success
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except RametError as error:
-        return _fail(str(error))
-    except OSError as error:  # a full disk, a directory without permission: the path is in the message
-        return _fail(str(error))
-    except KeyboardInterrupt:
+        code = _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
+    except (KeyboardInterrupt, typer.Abort):  # versions of typer differ in what becomes of Ctrl-C
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+        _discard_output()
+        return EXIT_ERROR
+    except (RametError, OSError, CLICK_ERROR) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            _discard_output()
+        print("ramet: " + " ".join(message_of(error).split()), file=sys.stderr)
+        return EXIT_ERROR
+    if code == EXIT_INTERRUPTED:
         print("ramet: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return 0
+    return code
 
 
-def _fail(message: str) -> int:
-    """Print the message as one line, whatever it holds."""
-    print("ramet: " + " ".join(message.split()), file=sys.stderr)
-    return EXIT_ERROR
+def _run(arguments: list[str]) -> int:
+    """Run the command and write out what it printed; returns its exit code."""
+    try:
+        code = app(args=arguments, prog_name="ramet", standalone_mode=False)
+    except SystemExit as stop:  # shell completion, or typer or rich on a pipe without a reader: 1 is for `verify`
+        return EXIT_ERROR if stop.code else 0
+    if sys.stdout is not None:  # as it is when the process was started with stdout closed
+        sys.stdout.flush()  # at the end of the process an error would no longer be ours to report
+    return code if isinstance(code, int) else 0
+
+
+def _discard_output() -> None:
+    """Send what is still buffered for stdout nowhere, so that the end of the process does not fail on it again."""
+    with suppress(OSError, AttributeError):  # not a file where a test replaced it, None where it was closed
+        descriptor = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -17,14 +17,19 @@ from ramet.api.cli import demo_plot
 from ramet.api.cli.build import show_report
 from ramet.api.cli.demo_measure import Examiner, Measurement
 from ramet.api.cli.demo_words import SHOWN_WORDS, WordSet, read_words, take_queries
+from ramet.api.cli.errors import shown_as
+from ramet.api.cli.inputs import InputError
 from ramet.api.cli.output import AsJson, console, print_json, program, table
 from ramet.api.cli.progress import stage_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ramet import BuildReport, Collection
+    from ramet import BuildReport, Collection, Database
 
+FOLDER = "ramet-demo"  # the demo's database, in the directory that --dir names
+MARKER = "made-by-ramet-demo.txt"
+MARKER_TEXT = "`ramet demo` made this directory, and replaces the collection glove50 in it when it runs again.\n"
 NAME = "glove50"
 PLOT = "demo-glove50.png"
 K = 10
@@ -53,7 +58,9 @@ def demo(
     dir_: Annotated[
         Path | None,
         typer.Option(
-            "--dir", help="Keep the collection and the plot here.", show_default="plot here, collection removed"
+            "--dir",
+            help="Keep the collection (in ramet-demo) and the plot here.",
+            show_default="plot here, collection removed",
         ),
     ] = None,
     rows: Annotated[
@@ -61,32 +68,33 @@ def demo(
     ] = None,
     queries: Annotated[int, typer.Option(min=1, help="Words to take out and ask.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of queries and of the clustering.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads of the build.", show_default="all cores")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the build.", show_default="all cores")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a collection of 400,000 real word vectors, query it, print recall and latency, draw a plot."""
     screen = console(stderr=as_json)
+    demo_plot.require()
+    if dir_ is not None:
+        refuse_foreign(dir_ / FOLDER)
     words = take_queries(*read_words(), n_rows=rows, n_queries=queries, seed=seed)
     screen.print(f"{len(words.words):,} GloVe word vectors to index, {len(words.query_words):,} others to ask")
-    with kept_or_temporary(dir_) as folder, ramet.connect(folder, create=True) as database:
-        if NAME in database.collections():  # of an earlier demo in the same directory
-            database.delete_collection(NAME)
+    with kept_or_temporary(dir_) as folder, shown_as(path="--dir"), own_database(folder / FOLDER) as database:
         docs = database.create_collection(NAME, dim=words.vectors.shape[1], metric="cosine")
         with stage_bars(shown=not as_json) as progress:
             report = docs.build(words.vectors, words.words, seed=seed, n_threads=threads, progress=progress)
         if not as_json:
-            show_report(folder / NAME, report)
+            show_report(folder / FOLDER / NAME, report)
         result = ask(docs, words, report, screen)
     plot = (dir_ or Path()) / PLOT
     title = f"{len(words.words):,} GloVe vectors, 50 dimensions, cosine, one query at a time"
     demo_plot.draw(plot, title, list(result.curve.values()), result.targets)
     if as_json:
-        print_json({"plot": plot.resolve(), "collection": dir_ and dir_ / NAME, **vars_of(result)})
+        print_json({"plot": plot.resolve(), "collection": dir_ and dir_ / FOLDER / NAME, **vars_of(result)})
     else:
         show(screen, result)
         screen.print(f"Plot: {plot.resolve()}", markup=False)
         if dir_ is not None:
-            screen.print(f"Try: {program()} query {dir_ / NAME} --like london", markup=False)
+            screen.print(f"Try: {program()} query {dir_ / FOLDER / NAME} --like london", markup=False)
 
 
 @contextmanager
@@ -97,6 +105,29 @@ def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="ramet-demo-") as name:
         yield Path(name)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a place for the demo's database that something else takes already.
+
+    Raises
+    ------
+    InputError
+        There is something that no demo made.
+    """
+    if (folder / MARKER).is_file() or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    raise InputError(f"--dir: {folder} exists and was not made by ramet demo; choose another --dir")
+
+
+@contextmanager
+def own_database(folder: Path) -> Iterator[Database]:
+    """Open the demo's database, without the collection that an earlier demo left in it."""
+    with ramet.connect(folder, create=True) as database:
+        (folder / MARKER).write_text(MARKER_TEXT, "utf-8")
+        if NAME in database.collections():
+            database.delete_collection(NAME)
+        yield database
 
 
 def ask(docs: Collection, words: WordSet, report: BuildReport, screen: Console) -> DemoResult:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from ramet.api.cli.demo_measure import Measurement
-from ramet.api.cli.demo_words import MissingDemoDataError
+from ramet.api.cli.demo_words import INSTALL, MissingDemoDataError
 
 CURVE_COLOUR = "#1f5fa8"
 TARGET_COLOUR = "#c4501b"
 TARGET_MARKERS = ("v", "D", "^", "s")
+
+
+def require() -> None:
+    """See whether a plot can be drawn, before the minutes that go into what it shows.
+
+    Raises
+    ------
+    MissingDemoDataError
+        matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingDemoDataError(f"the plot needs matplotlib: {INSTALL}")
 
 
 def draw(path: Path, title: str, curve: Sequence[Measurement], targets: Mapping[float, Measurement]) -> None:
@@ -26,18 +39,11 @@ def draw(path: Path, title: str, curve: Sequence[Measurement], targets: Mapping[
         One point per number of probes.
     targets
         Recall that was asked for -> what came of it.
-
-    Raises
-    ------
-    MissingDemoDataError
-        matplotlib is not installed.
     """
-    try:
-        # Figure alone, not pyplot: no global state, and no display is looked for.
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import LogLocator, NullFormatter
-    except ImportError as error:
-        raise MissingDemoDataError('the plot needs matplotlib: install it with pip install "ramet[demo]"') from error
+    # Figure alone, not pyplot: no global state, and no display is looked for.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     points = sorted(curve, key=lambda point: point.recall)

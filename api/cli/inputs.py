@@ -53,7 +53,7 @@ def read_npy(path: Path) -> NDArray[Any]:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read ids from a UTF-8 text file, one per line.
+    """Read ids from a UTF-8 text file, one per line; a byte order mark is not part of the first.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_ids(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from error
     # Not splitlines(): an id may hold a form feed or U+2028, which that takes for ends of lines.
@@ -72,22 +72,27 @@ def read_ids(path: Path) -> list[str]:
 
 
 def parse_vector(text: str) -> NDArray[np.float32]:
-    """Read a vector written as numbers between commas or spaces.
+    """Read a vector written as numbers between commas or spaces, in square brackets or without.
 
     Raises
     ------
     InputError
-        Something in it is not a number.
+        Something in it is not a number, or there is none.
 
     Examples
     --------
-    >>> parse_vector("0.5, -1 2").tolist()
-    [0.5, -1.0, 2.0]
+    >>> parse_vector("0.5, -1 2").tolist() == parse_vector("[0.5, -1, 2]").tolist() == [0.5, -1.0, 2.0]
+    True
     """
     import numpy as np
 
+    inner = text.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        inner = inner[1:-1]
     try:
-        numbers = [float(part) for part in text.replace(",", " ").split()]
+        numbers = [float(part) for part in inner.replace(",", " ").split()]
     except ValueError as error:
         raise InputError(f"--text-vector: {error}") from error
+    if not numbers:
+        raise InputError('--text-vector: holds no number; write numbers such as "0.1,0.2"')
     return np.array(numbers, np.float32)

@@ -64,6 +64,17 @@ def table(
     return result
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number of things, whose name is given in the singular.
+
+    Examples
+    --------
+    >>> counted(1, "posting list"), counted(1200, "posting list")
+    ('1 posting list', '1,200 posting lists')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def program() -> str:
     """Return what was typed to start this command, such as `.venv/bin/ramet`, for lines to copy."""
     return sys.argv[0] if Path(sys.argv[0]).name == "ramet" else "ramet"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import ramet
+from ramet.api.cli.errors import shown_as
 from ramet.api.cli.inputs import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def place_of(path: Path) -> Place:
 
     Raises
     ------
-    typer.BadParameter
+    InputError
         The path has no last part that could be a name (`.`, `..`, `/`).
 
     Examples
@@ -47,10 +48,36 @@ def place_of(path: Path) -> Place:
     Place(database=PosixPath('data'), name='glove')
     """
     if path.name in {"", ".."}:
-        raise typer.BadParameter(
-            f"{str(path)!r} does not end in a collection's name: write DIR/NAME, such as data/glove"
-        )
+        raise InputError(f"{str(path)!r} does not end in a collection's name: write DIR/NAME, such as data/glove")
     return Place(database=path.parent, name=path.name)
+
+
+def refuse_mistaken(path: Path, option: str) -> None:
+    """Refuse a path that is not `DIR/NAME` but a database itself, or that lies in a collection.
+
+    Raises
+    ------
+    InputError
+        Under the name of the option or argument that held the path.
+    """
+    whole = path.absolute()
+    names, beside = collections_in(whole), collections_in(whole.parent)
+    if names and whole.name not in beside:
+        example = path / ("NAME" if option == "--out" else names[0])
+        raise InputError(f"{option}: {path} is a database directory and not a collection; write DIR/NAME: {example}")
+    if whole.parent.name in collections_in(whole.parent.parent):
+        raise InputError(f"{option}: {path.parent} is a collection and not a database; choose another DIR")
+
+
+def collections_in(folder: Path) -> list[str]:
+    """Names of the collections in a directory; none where it is a collection itself, or not there."""
+    if not folder.is_dir():
+        return []
+    try:
+        with ramet.connect(folder, create=False) as database:
+            return database.collections()
+    except ramet.ArgumentError:
+        return []
 
 
 @contextmanager
@@ -65,7 +92,8 @@ def database_of(path: Path) -> Iterator[Database]:
     place = place_of(path)
     if not place.database.is_dir():
         raise InputError(f"{path}: there is no database directory {place.database}")
-    with ramet.connect(place.database, create=False) as database:
+    refuse_mistaken(path, "DIR/NAME")
+    with shown_as(name="DIR/NAME", path="DIR/NAME"), ramet.connect(place.database, create=False) as database:
         yield database
 
 

@@ -15,23 +15,45 @@ if TYPE_CHECKING:
 class StageBars:
     """One bar per stage, made when the stage is first reported; the one before is then complete."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
         self._stage: str | None = None
         self._task: TaskID | None = None
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Show that `fraction` (0 to 1) of `stage` is done."""
+        if self._progress is None:  # not before: an error before the first stage is to stand alone on stderr
+            self._progress = new_progress()
+            self._progress.start()
         if stage != self._stage:
-            self.finish()
+            self._fill()
             self._stage, self._task = stage, self._progress.add_task(stage, total=1.0)
         assert self._task is not None
         self._progress.update(self._task, completed=min(fraction, 1.0))
 
     def finish(self) -> None:
-        """Fill the bar of the last stage."""
-        if self._task is not None:
+        """Fill the bar of the last stage and leave all bars on the screen."""
+        self._fill()
+        if self._progress is not None:
+            self._progress.stop()
+
+    def remove(self) -> None:
+        """Take the bars off the screen: a stage that failed is not complete, and only the error is to be read."""
+        if self._progress is not None:
+            self._progress.live.transient = True
+            self._progress.live.stop()  # Progress.stop() would print an empty line where stderr is not a terminal
+
+    def _fill(self) -> None:
+        if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=1.0)
+
+
+def new_progress() -> Progress:
+    """Make the display of the bars, on stderr."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console(stderr=True))
 
 
 @contextmanager
@@ -40,10 +62,10 @@ def stage_bars(shown: bool) -> Iterator[Callable[[str, float], None] | None]:
     if not shown:
         yield None
         return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True)) as progress:
-        bars = StageBars(progress)
+    bars = StageBars()
+    try:
         yield bars
-        bars.finish()  # not after an exception: a stage that failed is not complete
+    except BaseException:  # Ctrl-C too
+        bars.remove()
+        raise
+    bars.finish()

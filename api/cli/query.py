@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ramet.api.cli.errors import shown_as
 from ramet.api.cli.inputs import InputError, parse_vector, read_npy
 from ramet.api.cli.output import AsJson, console, print_json, table
 from ramet.api.cli.place import CollectionPath, opened
@@ -40,18 +42,32 @@ def query(
         int | None, typer.Option(help="Posting lists to read, instead of --recall.", show_default=False)
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Read every posting list.")] = False,
+    prune: Annotated[
+        float | None,
+        typer.Option(help="Skip lists farther than this ratio times the nearest one, above 1.", show_default=False),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Verify the checksum of every list read first.")] = False,
     tenant: Annotated[str, typer.Option(help="Whose records to search.")] = "default",
     as_json: AsJson = False,
 ) -> None:
     """Find the records nearest to a vector."""
     if sum(given is not None for given in (vector, text_vector, like)) != 1:
-        raise typer.BadParameter("give exactly one of --vector, --text-vector and --like")
+        raise InputError("give exactly one of --vector, --text-vector and --like")
     if row is not None and vector is None:
-        raise typer.BadParameter("--row chooses a row of the file given with --vector")
-    with opened(collection) as docs:
-        queries = query_vectors(docs, vector, row, text_vector, like, tenant)
-        hits = docs.query(queries, k, tenant=tenant, recall=recall, nprobe=nprobe, exact=exact)
+        raise InputError("--row chooses a row of the file given with --vector")
+    if (recall is not None) + (nprobe is not None) + exact > 1:
+        raise InputError("give at most one of --recall, --nprobe and --exact")
+    option = "--vector" if vector is not None else "--like" if like is not None else "--text-vector"
+    with opened(collection) as docs, shown_as(vectors=option, ids=option):
         metric = docs.metric
+        if prune is not None and metric == "ip":
+            raise InputError("--prune works on distances; with metric 'ip' use --nprobe or --recall")
+        queries = query_vectors(docs, vector, row, text_vector, like, tenant)
+        hits = docs.query(
+            queries, k, tenant=tenant, recall=recall, nprobe=nprobe, exact=exact, prune=prune, check=check
+        )
+        if not docs.count(tenant):
+            print(f"ramet: note: tenant {tenant!r} has no records in {collection}", file=sys.stderr)
     # The same shape for one query and for many: a list of hits for each.
     results = hits.to_list() if hits.batch else [hits.to_list()]
     if as_json:
@@ -85,8 +101,11 @@ def row_of(vectors: NDArray[Any], row: int | None, path: Path) -> NDArray[Any]:
     """
     if row is None:
         return vectors
-    if vectors.ndim != 2 or not 0 <= row < len(vectors):
-        raise InputError(f"--row {row}: {path} has shape {vectors.shape}")
+    if vectors.ndim != 2:
+        raise InputError(f"--row {row}: {path} holds a single vector; leave --row out")
+    if not 0 <= row < len(vectors):
+        valid = f"the rows 0 to {len(vectors) - 1}" if len(vectors) > 1 else "row 0" if len(vectors) else "no rows"
+        raise InputError(f"--row {row}: {path} has {valid}")
     return vectors[row]  # type: ignore[no-any-return]  # indexing an array of Any
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ramet.api.cli.output import AsJson, console, print_json, table
+from ramet.api.cli.output import AsJson, console, plain, print_json, table
 from ramet.api.cli.place import CollectionPath, database_of, place_of
 
 
@@ -13,10 +13,10 @@ def verify(collection: CollectionPath, as_json: AsJson = False) -> None:
     with database_of(collection) as database:
         report = database.verify(place_of(collection).name)  # from outside: a badly damaged one may not open
     if as_json:
-        print_json(report)
+        print_json({"collection": str(collection), **plain(report)})
     else:
         screen = console()
-        checked = ", ".join(f"{count:,} {what}" for what, count in report.checked.items())
+        checked = ", ".join(found(count, what) for what, count in report.checked.items())
         screen.print(f"{collection}: checked {checked}", markup=False)
         if report.ok:
             screen.print("No problem found.")
@@ -25,3 +25,17 @@ def verify(collection: CollectionPath, as_json: AsJson = False) -> None:
             screen.print(table(["file", "where", "problem"], rows))
     if not report.ok:
         raise typer.Exit(1)
+
+
+def found(count: int, what: str) -> str:
+    """Write how many things of a kind, named in the plural as `VerifyReport.checked` does, were looked at.
+
+    Examples
+    --------
+    >>> found(1, "row_blocks"), found(1, "copies"), found(1200, "ids")
+    ('1 row block', '1 copy', '1,200 ids')
+    """
+    name = what.replace("_", " ")
+    if count == 1:
+        name = "copy" if name == "copies" else name.removesuffix("s")
+    return f"{count:,} {name}"

@@ -30,8 +30,11 @@ def major_faults(words):
 def missing_pages(address, n_bytes, flags):
     """Pages of ``[address, address + n_bytes)`` that are not in the page cache.
 
-    ``flags``: uint8 array with one element a page, overwritten. The address is rounded down to a page.
+    ``flags``: uint8 array with one element a page, overwritten. The address is rounded down to a page. Empty flags
+    mean that the kernel must not be asked, since it tells nobody but the owner (Linux 5.2): all counts as missing.
     """
+    if flags.size == 0:
+        return 1
     start = address & ~np.uintp(PAGE - 1)
     n_pages = min(np.intp((address + n_bytes - start + PAGE - 1) // PAGE), flags.size)
     if mincore(start, np.uintp(n_pages * PAGE), np.uintp(flags.ctypes.data)) != 0:

@@ -17,6 +17,7 @@ from ramet.index.kernels.topk import EMPTY, distance_of, number_of, sort_heap
 # Counters that a search adds to its `stats` array (int64).
 LISTS, ROWS, ABSENT, FAULTS, RERANKED = 0, 1, 2, 3, 4
 N_STATS = 5
+ASK = 1
 AHEAD = 4096  # bytes of the next list asked for before the current one is scanned
 
 
@@ -138,8 +139,9 @@ def search_many(
         Of navigation and of pruning (0: off).
     pool_size : int
         Candidates reranked, at least k; ignored when lists hold the vectors themselves.
-    fetch : bool
-        Whether to look for lists that are not in the page cache and to start reading them together.
+    fetch : int
+        0: nothing; ``ASK`` (1): look for lists that are not in the page cache and start reading them together; 2: start
+        reading all of them, without looking.
     longest : int
         Length of the scratch for distances: the longest list, group, or number of groups.
     rows : int64 array (n, k), written
@@ -164,7 +166,7 @@ def search_many(
     heap = np.empty(k, np.uint64)
     pool = np.empty(max(pool_size, k) if plan.kind == SQ8 else 1, np.uint64)
     spans = np.empty((max(cells.size, pool.size, k), 2), np.uint64)
-    flags = np.empty(longest * plan.dim * 4 // 4096 + 64 if fetch else 1, np.uint8)
+    flags = np.empty(longest * plan.dim * 4 // 4096 + 64 if fetch == ASK else 0, np.uint8)
     n_groups = group_budget(plan, nprobe, effort) if given.shape[0] == 0 else 0
     usage = np.empty(32, np.int64)
     faults = major_faults(usage)

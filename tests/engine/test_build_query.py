@@ -252,3 +252,29 @@ def test_pruning_reads_less_and_keeps_the_nearest(tmp_path):
     assert [ids[0] for ids in hits.ids] == [str(i) for i in range(200)]
     wide = collection.query(data[:200], 10, nprobe=50, prune=1.01).distances[:, 9]
     assert (wide >= collection.query(data[:200], 10, nprobe=50).distances[:, 9]).all()
+
+
+def test_exact_search_is_not_pruned(tmp_path):
+    data = vectors(3000, 16)
+    collection, _ = make(tmp_path, data, codes="none")
+    exact = collection.query(data[:20], 10, exact=True)
+    assert collection.query(data[:20], 10, exact=True, prune=1.01).ids == exact.ids
+
+
+def test_without_a_measured_curve_every_list_is_read(tmp_path):
+    data = vectors(1900, 16)
+    collection, report = make(tmp_path, data, list_size=2)
+    assert report.nprobe == report.n_lists > 500
+    assert_exact(collection.query(data[:50], 10, recall=0.9), data, data[:50], "l2", 10)
+
+
+def test_read_only_arrays_and_half_precision_input_are_accepted(tmp_path):
+    data = vectors(500, 6, "uint8")
+    collection, _ = make(tmp_path, data.astype(np.float16).astype(np.uint8))
+    query = np.frombuffer(data[9].astype(np.float32).tobytes(), np.float32)
+    assert collection.query(query, 1).distances[0] == 0
+    assert collection.query(data[9].astype(np.float16), 1).distances[0] == 0
+    with pytest.raises(ramet.ArgumentError, match="fractions"):
+        collection.query(np.full(6, 1.5, np.float16))
+    with pytest.raises(ramet.ArgumentError, match="fractions"):
+        collection.query(np.full(6, 1.5, ">f8"))

@@ -35,9 +35,9 @@ def test_larger_k_use_the_next_measured_one_and_stretch_beyond_the_last():
     assert curve.nprobe_for(0.95, 200) == 64
 
 
-def test_no_curve_is_answered_with_many_probes():
-    assert RecallCurve([], 50).nprobe_for(0.95, 10) == 50
-    assert RecallCurve([], 10_000).nprobe_for(0.95, 10) == 500
+def test_without_a_curve_every_list_is_read():
+    assert RecallCurve([], 50).nprobe_for(0.5, 10) == 50
+    assert RecallCurve([], 10_000).nprobe_for(0.95, 10) == 10_000
 
 
 @given(

@@ -136,3 +136,69 @@ def test_a_backup_opens_and_verifies(built):
         assert copy.verify().ok
         assert copy.query(data[:50], 3).ids == collection.query(data[:50], 3).ids
         assert copy.stats()["tenants"] == collection.stats()["tenants"]
+
+
+def test_an_interrupted_batch_waits_for_its_threads(built, monkeypatch):
+    """They read mapped files that are given back when the collection is closed."""
+    import threading
+
+    from ramet.engine import threads
+
+    monkeypatch.setattr(threads, "n_cores", lambda: 2)
+    running = threading.Event()
+    states = []
+
+    def work(first, last):
+        running.set()
+        time.sleep(0.2)
+        states.append(first)
+        if len(states) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.in_pieces(work, 80, 2, 10)
+    done = len(states)
+    assert running.is_set()
+    assert done <= 3  # the pieces that were running, and no later one
+    time.sleep(0.5)
+    assert len(states) == done
+
+
+def test_overlapping_builds_leave_blas_as_it_was():
+    from threadpoolctl import threadpool_info
+
+    from ramet.engine.builder import _one_blas_thread
+
+    def limits():
+        return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+    before = limits()
+    first, second = _one_blas_thread(), _one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(limits()) == {1}
+    second.__exit__(None, None, None)
+    assert limits() == before
+
+
+def test_a_collection_made_again_by_somebody_else_is_opened_anew(tmp_path):
+    other = ramet.connect(tmp_path)
+    with ramet.connect(tmp_path) as db:
+        db.create_collection("a", 16, "l2").build(vectors(50, 16))
+        other.delete_collection("a")
+        again = db.create_collection("a", 32, "cosine")
+        assert (again.dim, again.metric, again.count()) == (32, "cosine", 0)
+
+
+def test_graph_navigation_works_in_a_forked_child(tmp_path):
+    data = vectors(9000, 16)
+    collection = ramet.connect(tmp_path).create_collection("c", 16, "l2")
+    collection.build(data, list_size=12, navigation="hnsw")
+    before = collection.query(data[:50], 1).ids
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_child_query, args=(collection, data, results))
+    child.start()
+    assert results.get(timeout=60)[0] == before
+    child.join(60)
