@@ -1,7 +1,6 @@
 """A consistent copy of a live collection."""
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from ramet.storage.core import committed_ends
 from ramet.storage.errors import CorruptionError, ExistsError, translated
 from ramet.storage.format import CATALOG, WRITER_LOCK
 from ramet.storage.lmdbfile import copy_range
+from ramet.storage.paths import check_parent, check_path, is_taken, temporary_beside
 from ramet.storage.snapshot import Snapshot
-from ramet.storage.store import TEMPORARY_PREFIX, Store, sync_directory
+from ramet.storage.store import Store, sync_directory
 
 
 def backup(store: Store, target: Path) -> None:
@@ -37,11 +37,13 @@ def backup(store: Store, target: Path) -> None:
     AccessError, StorageFullError
     """
     target = Path(target).absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    check_path(target)
+    if is_taken(target):
         raise ExistsError(target)
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{secrets.token_hex(6)}"
+    temporary = temporary_beside(target)
     try:
-        temporary.mkdir(parents=True)
+        check_parent(target)
+        temporary.mkdir()
         with store.read() as snapshot:
             _copy(snapshot, temporary)
         sync_directory(temporary)
@@ -58,7 +60,7 @@ def _rename(temporary: Path, target: Path) -> None:
     try:
         os.rename(temporary, target)
     except OSError as error:
-        if target.is_dir() and any(target.iterdir()):
+        if is_taken(target):
             raise ExistsError(target) from error  # somebody else was faster
         raise
 
@@ -68,8 +70,9 @@ def _copy(snapshot: Snapshot, directory: Path) -> None:
     core = snapshot.core
     snapshot.copy_catalog(directory / CATALOG)
     for name, end in committed_ends(snapshot.header, core.vector_bytes).items():
-        with open(core.path / name, "rb") as source, open(directory / name, "xb") as copy:
-            done = copy_range(source.fileno(), copy.fileno(), end)
+        with open(directory / name, "xb") as copy:
+            # From the file that is open: another collection may be at the path by now.
+            done = copy_range(core.fds[name], copy.fileno(), end)
             if done < end:
                 raise CorruptionError(core.path / name, "end of file", f"{end} committed bytes", f"{done} bytes")
             os.fsync(copy.fileno())

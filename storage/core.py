@@ -16,11 +16,10 @@ import numpy.typing as npt
 
 from ramet.storage import catalog, lmdbfile
 from ramet.storage.errors import (
-    AccessError,
     CorruptionError,
     MissingError,
-    ReadOnlyError,
-    WriterBusyError,
+    StorageError,
+    replaced,
     translated,
 )
 from ramet.storage.format import (
@@ -36,6 +35,7 @@ from ramet.storage.format import (
 )
 from ramet.storage.lock import WriterLock
 from ramet.storage.mapping import Mapping
+from ramet.storage.paths import check_path
 
 # How long opening a catalog that looks too short waits for the writer that may be about to lengthen it.
 SHORT_CATALOG_WAIT_S = 1.0
@@ -88,9 +88,14 @@ class Core:
     handles : int
         Stores on this core; changed by the registry only.
     reading : set
-        LMDB transactions of open snapshots.
+        A token for each open snapshot, and for each that is about to begin.
     writer : WriteTransaction or None
         The writer at work in this process.
+    closed : bool
+        Closed, or being closed by `registry.close_unused`: whoever entered itself into `reading` or `writer` and then
+        finds this set has to go away again.
+    key : tuple of int
+        Device and inode of the open catalog.
     state : State or None
         Newest state decoded so far.
     """
@@ -100,6 +105,8 @@ class Core:
         self.path = path
         self.barrier = False
         self.forked = False
+        self.closed = False
+        self.key = (0, 0)
         self.handles = 0
         self.reading: set[Any] = set()
         self.writer: WriteTransaction | None = None
@@ -117,6 +124,8 @@ class Core:
 
     def _open(self) -> None:
         self.fds[CATALOG] = open_file(self.path / CATALOG)
+        opened = os.fstat(self.fds[CATALOG])
+        self.key = (opened.st_dev, opened.st_ino)
         check_catalog_size(self.fds[CATALOG], self.path / CATALOG)
         self.read_only, lock = _rights(self.path)
         self.env = catalog.open_environment(self.path, readonly=self.read_only, lock=lock)
@@ -129,8 +138,22 @@ class Core:
         for name in committed_ends(header, self.vector_bytes):
             self.fds[name] = open_file(self.path / name)
             check_header(self.path / name, name, os.pread(self.fds[name], HEADER_USED, 0), header.collection)
+        self.check_current()  # LMDB opened the catalog by its path, too
         with self.env.begin() as txn:
             self.refreshed(txn)
+
+    def is_current(self) -> bool:
+        """Tell whether the catalog at the path is still the file that is open here; costs one stat(2)."""
+        try:
+            found = os.stat(f"{self.path}/{CATALOG}")  # a Path would take as long as the call
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.key
+
+    def check_current(self) -> None:
+        """Raise `MissingError` when somebody deleted or replaced the directory since it was opened."""
+        if not self.is_current():
+            raise replaced(self.path)
 
     def refreshed(self, txn: Any) -> State:
         """Decode the state that `txn` sees and remember it when it is the newest.
@@ -144,7 +167,8 @@ class Core:
         ends = committed_ends(header, self.vector_bytes)
         with self.lock:
             known = self.state
-            mappings = {} if known is None else dict(known.mappings)
+            # A transaction older than the known state takes nothing from it: a state reaches its own past only.
+            mappings = {} if known is None or known.txn_id > txn.id() else dict(known.mappings)
             for name, end in ends.items():
                 size = os.fstat(self.fds[name]).st_size
                 if size < end:
@@ -158,6 +182,7 @@ class Core:
 
     def close(self) -> None:
         """Close the environment and the files. Nobody may use the core or anything made by it afterwards."""
+        self.closed = True
         if self.env is not None:
             self.env.close()
             self.env = None
@@ -199,7 +224,7 @@ def check_catalog_size(fd: int, path: Path) -> None:
 def _settle_short_catalog(fd: int, path: Path) -> None:
     """Tell a truncated catalog from one whose writer died between its commit and `lmdbfile.extend_to_end`."""
     lock: WriterLock | None = None
-    with suppress(WriterBusyError, ReadOnlyError, AccessError):
+    with suppress(StorageError):  # busy, or no right to it, or no locks here: reading needs none
         lock = WriterLock(path.parent, SHORT_CATALOG_WAIT_S)
     try:
         end, size = lmdbfile.catalog_end(fd, path), os.fstat(fd).st_size
@@ -233,11 +258,14 @@ def check_directory(path: Path) -> tuple[int, int]:
         No directory there, or no catalog in it.
     AccessError
         The directory may not be looked into.
+    StorageError
+        No directory can have that path.
     """
+    check_path(path)
     try:
         found = os.stat(path / CATALOG)
-    except PermissionError as error:
-        raise AccessError(path, error) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingError(f"there is no collection at {path}; create it, or check the path") from error
+    except OSError as error:
+        raise translated(error, path) from error
     return found.st_dev, found.st_ino

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from ramet.storage.errors import CorruptionError
+from ramet.storage.format import HEADER_USED, check_header
 
 # Linux writes at most 2 GiB minus a page per call; smaller pieces let a signal in between.
 _PIECE_BYTES = 1 << 28
@@ -16,6 +17,10 @@ class DataFile:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._dirty = False
+
+    def check_owner(self, collection: bytes) -> None:
+        """Refuse to write into a file of another collection, or none: raise `FormatError` or `CorruptionError`."""
+        check_header(self.path, self.path.name, os.pread(self._fd, HEADER_USED, 0), collection)
 
     def check_size(self, end: int) -> None:
         """Refuse to write behind a hole: raise `CorruptionError` when the file is shorter than `end` bytes."""

@@ -149,10 +149,13 @@ class AccessError(StorageError):
 class StorageFullError(StorageError):
     """No room: disk, quota, address space or a limit of the format. The last committed state is untouched."""
 
-    def __init__(self, path: str | Path, reason: object) -> None:
-        super().__init__(
-            f"no room for {path}: {reason}; nothing of this transaction was kept: make room and write again"
-        )
+    def __init__(
+        self,
+        path: str | Path,
+        reason: object,
+        advice: str = "nothing of this transaction was kept: make room and write again",
+    ) -> None:
+        super().__init__(f"no room for {path}: {reason}; {advice}")
         self.path = str(path)
 
 
@@ -177,8 +180,14 @@ class ForkError(StorageError):
     """An object made before a fork was used in the child process."""
 
 
+def replaced(path: Path) -> MissingError:
+    """Return the error for a collection whose directory somebody deleted or replaced while it was open here."""
+    return MissingError(f"collection {path.name!r} ({path}) was deleted or replaced while it was open; open it again")
+
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_SUCH_NAME = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EILSEQ}
 
 
 # A disk with less room than this counts as full when LMDB reports a failed write.
@@ -218,4 +227,6 @@ def translated(error: Exception, path: str | Path) -> StorageError:
         return FormatError(path, "an LMDB 0.9 catalog", error)
     if isinstance(error, lmdb.ReadersFullError):
         return StorageError(f"{path} has too many snapshots open at once; close some of them ({error})")
+    if code in _NO_SUCH_NAME and isinstance(error, OSError):
+        return StorageError(f"{path} cannot be used: {error}; choose another path")
     return StorageError(f"{path}: {error}; close the collection and open it again")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lmdb.verify as walker
 
-from ramet.storage.errors import CorruptionError, FormatError
+from ramet.storage.errors import CorruptionError, FormatError, replaced
 
 _PAGE_HEADER = struct.Struct("<QHHHH")  # page number, pad, flags, lower, upper
 _META = struct.Struct("<IIQQ48s48sQQ")  # magic, version, address, map size, free db, main db, last page, txn
@@ -85,10 +85,33 @@ def extend_to_end(fd: int, path: Path) -> None:
 
     LMDB does not write pages that a transaction took at the end and gave back, so a sound file may be shorter than
     its meta page says. With the length made right after every commit, a short file is a truncated one.
+
+    Parameters
+    ----------
+    fd : int
+        The file, open for reading.
+    path : Path
+        Where it was opened; whatever else is there by now is left alone.
+
+    Raises
+    ------
+    MissingError
+        Another file is at the path, or none.
+    OSError
     """
     end = catalog_end(fd, path)
-    if os.fstat(fd).st_size < end:
-        os.truncate(path, end)
+    if os.fstat(fd).st_size >= end:
+        return
+    try:
+        writable = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise replaced(path.parent) from error
+    try:
+        if not os.path.samestat(os.fstat(writable), os.fstat(fd)):
+            raise replaced(path.parent)
+        os.ftruncate(writable, end)
+    finally:
+        os.close(writable)
 
 
 def structure_problems(path: Path) -> list[str]:

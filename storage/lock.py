@@ -7,9 +7,10 @@ its holder dies. The file holds the process number of the last holder, for the m
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from ramet.storage.errors import AccessError, ReadOnlyError, WriterBusyError, translated
+from ramet.storage.errors import AccessError, ReadOnlyError, StorageError, WriterBusyError, translated
 from ramet.storage.format import WRITER_LOCK
 
 # First and longest pause between two attempts, in seconds.
@@ -33,6 +34,8 @@ class WriterLock:
         Somebody else held it all that time.
     ReadOnlyError, AccessError
         The lock file may not be written.
+    StorageError
+        The file system does not lock files.
     """
 
     def __init__(self, path: Path, timeout_s: float) -> None:
@@ -44,19 +47,19 @@ class WriterLock:
             raise (ReadOnlyError(path) if isinstance(wrong, AccessError) else wrong) from error
         try:
             _acquire(fd, path, timeout_s)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        except OSError:
-            pass  # a full disk: the number is a courtesy, the lock is held without it
         except BaseException:
             os.close(fd)
             raise
         self._fd = fd
+        with suppress(OSError):  # a full disk: the number is a courtesy, the lock is held without it
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Give the lock free. May be called twice."""
         if self._fd >= 0:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)  # a child forked meanwhile may have the file open still
+            with suppress(OSError):  # closing it unlocks, too, unless a child forked meanwhile has the file open
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
             self.abandon()
 
     def abandon(self) -> None:
@@ -74,6 +77,10 @@ def _acquire(fd: int, path: Path, timeout_s: float) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pass
+        except OSError as error:
+            raise StorageError(
+                f"{path / WRITER_LOCK} cannot be locked: {error}; put the collection on a local file system"
+            ) from error
         else:
             return
         left = deadline - time.monotonic()

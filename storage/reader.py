@@ -129,9 +129,16 @@ class CatalogReader:
 
     @storage_errors
     def tenant_number(self, name: str) -> int | None:
-        """Return the number of a tenant, or None when there is no tenant of that name."""
-        value = self._reading().get(catalog.TENANTS + name.encode())
-        return None if value is None else int(catalog.TENANT_VALUE.unpack_from(value, 8)[0])
+        """Return the number of a tenant, or None when there is no tenant of that name.
+
+        Raises
+        ------
+        CorruptionError
+            The entry does not match its checksum.
+        """
+        key = catalog.TENANTS + name.encode()
+        value = self._reading().get(key)
+        return None if value is None else self._tenant(key, value)[0]
 
     @storage_errors
     def tenants(self) -> dict[str, int]:
@@ -140,11 +147,20 @@ class CatalogReader:
 
     def _tenant_table(self) -> dict[str, tuple[int, int]]:
         """Return name -> (number, records)."""
-        path = self._place()[0]
-        return {
-            key[1:].decode(): catalog.TENANT_VALUE.unpack(catalog.unsummed(key, value, path))
-            for key, value in catalog.scan(self._reading(), catalog.TENANTS)
-        }
+        table: dict[str, tuple[int, int]] = {}
+        for key, value in catalog.scan(self._reading(), catalog.TENANTS):
+            entry = self._tenant(key, value)  # first: the checksum covers the name
+            table[key[1:].decode()] = entry
+        return table
+
+    def _tenant(self, key: bytes, value: bytes) -> tuple[int, int]:
+        """Return (number, records) from an entry of the TENANTS table, or raise `CorruptionError`."""
+        content = catalog.unsummed(key, value, self._place()[0])
+        try:
+            number, n_records = catalog.TENANT_VALUE.unpack(content)
+        except struct.error as error:
+            raise self._damaged(f"tenant {key[1:]!r}", f"{catalog.TENANT_VALUE.size} bytes", error) from error
+        return number, n_records
 
     @storage_errors
     def lists(self, tenant: int) -> ListDirectory:

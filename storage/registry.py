@@ -57,7 +57,10 @@ def acquire(path: Path) -> Core:
             _close_inherited(core)
             core = None
         if core is None:
-            core = _cores[key] = Core(path)
+            core = Core(path)
+            _cores[core.key] = core
+        elif core.path != path and not core.is_current():
+            core.path = path  # the directory was renamed while it was open
         core.handles += 1
         return core
 
@@ -72,7 +75,13 @@ def release(core: Core) -> None:
 def close_unused(core: Core) -> None:
     """Close a core that no store, snapshot or writer of this process uses."""
     with _lock:
-        if core.handles or core.reading or core.writer is not None or core.forked:
+        if core.handles or core.forked:
+            return
+        # A reader or writer that begins in another thread enters itself and then looks at `closed`; here it is the
+        # other way round. So at least one of the two sees the other.
+        core.closed = True
+        if core.reading or core.writer is not None:
+            core.closed = False
             return
         for key in [key for key, known in _cores.items() if known is core]:
             del _cores[key]
@@ -85,7 +94,10 @@ def usable_core(core: Core) -> Core:
     After a fork the same in the parent, and another one, acquired for the store, in the child.
     """
     with _lock:  # a fork under way holds it
-        return acquire(core.path) if core.forked else core
+        if not core.forked:
+            return core
+        core.check_current()  # another collection has other settings than the store
+        return acquire(core.path)
 
 
 def _close_inherited(core: Core) -> None:

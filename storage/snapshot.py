@@ -33,6 +33,17 @@ class ListContent:
     """Shape (n, code_bytes)."""
 
 
+def end_reading(core: Core, token: object, txn: Any) -> None:
+    """End what a read began: abort its transaction, if there is one, and let go of the core."""
+    try:
+        if txn is not None:
+            txn.abort()
+    finally:
+        core.reading.discard(token)
+        if not core.handles:
+            close_unused(core)
+
+
 class Snapshot(CatalogReader):
     """A committed state of a collection. Made by `Store.read`; a context manager.
 
@@ -45,25 +56,21 @@ class Snapshot(CatalogReader):
         Equal for equal states of the collection.
     """
 
-    __slots__ = ("__weakref__", "_core", "_state", "_txn", "txn_id")
+    __slots__ = ("__weakref__", "_core", "_state", "_token", "_txn", "txn_id")
 
-    def __init__(self, core: Core, txn: Any, state: State) -> None:
+    def __init__(self, core: Core, token: object, txn: Any, state: State) -> None:
         self._core = core
+        self._token = token  # stands in core.reading
         self._txn = txn
         self._state = state
         self.txn_id = state.txn_id
-        core.reading.add(txn)
 
     def close(self) -> None:
         """Give the state free. Addresses taken from this snapshot must not be used any more. May be called twice."""
         txn = self._txn
         if txn is not None:
             self._txn = None
-            core = self._core
-            core.reading.discard(txn)
-            txn.abort()
-            if not core.handles:
-                close_unused(core)
+            end_reading(self._core, self._token, txn)
 
     def __enter__(self) -> "Snapshot":
         return self

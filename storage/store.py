@@ -1,7 +1,6 @@
 """A collection directory, opened."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -25,12 +24,10 @@ from ramet.storage.format import (
     check_settings,
     pack_header,
 )
+from ramet.storage.paths import check_parent, check_path, is_taken, temporary_beside
 from ramet.storage.registry import acquire, release, usable_core
-from ramet.storage.snapshot import Snapshot
+from ramet.storage.snapshot import Snapshot, end_reading
 from ramet.storage.writer import Writer
-
-# Directories under construction begin with this; whoever lists collections leaves out names with a leading dot.
-TEMPORARY_PREFIX = ".ramet-new-"
 
 DEFAULT_TIMEOUT_S = 10.0
 
@@ -69,22 +66,25 @@ class Store:
         ValueError
             A size is missing in the settings or negative.
         AccessError, StorageFullError
+        StorageError
+            No directory can have that path.
         """
         path = Path(path).absolute()
         check_byte_order(path)
+        check_path(path)
         checked = check_settings(settings)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if is_taken(path):
             raise ExistsError(path)
-        temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(6)}"
+        temporary = temporary_beside(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            check_parent(path)
             _build(temporary, checked)
             os.rename(temporary, path)
             sync_directory(path.parent)
         except FileExistsError as error:
             raise ExistsError(path) from error
         except (OSError, lmdb.Error) as error:
-            if isinstance(error, OSError) and path.is_dir() and any(path.iterdir()):
+            if isinstance(error, OSError) and is_taken(path):
                 raise ExistsError(path) from error  # somebody else was faster
             raise translated(error, path) from error
         finally:
@@ -105,6 +105,8 @@ class Store:
             A file is missing or shorter than what was committed.
         AccessError
             The files may not be read.
+        StorageError
+            No directory can have that path.
         """
         return cls(acquire(Path(path)))
 
@@ -116,10 +118,22 @@ class Store:
     def _usable(self) -> Core:
         core = self._core
         if core is None:
-            raise ClosedError(f"collection {self.path.name!r} ({self.path})")
+            raise self._closed()
         if core.barrier:
             core = self._core = usable_core(core)
         return core
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(f"collection {self.path.name!r} ({self.path})")
+
+    def is_current(self) -> bool:
+        """Tell whether the collection at the path is still the one that is open here; costs one stat(2).
+
+        False when somebody deleted, moved or replaced the directory, and for a closed store. Then reads still answer
+        from the files that are open, and `write` raises `MissingError`.
+        """
+        core = self._core
+        return core is not None and core.is_current()
 
     def read(self) -> Snapshot:
         """Return a snapshot of the newest committed state. Costs about a microsecond when nothing changed.
@@ -128,26 +142,32 @@ class Store:
         ------
         CorruptionError
             A data file became shorter than what was committed.
+        ClosedError
+            This store was closed, maybe by another thread at this moment.
         ForkError
             See `registry`.
         """
         core = self._core
         if core is None or core.barrier:
             core = self._usable()
+        token, txn = object(), None
         try:
-            txn = core.env.begin()
-        except lmdb.Error as error:
-            txn = _begin_again(core, error)
-        state = core.state
-        if state is None or txn.id() != state.txn_id:
+            core.reading.add(token)  # from here on nobody closes the core, unless somebody did before
+            if core.closed:
+                raise self._closed()
             try:
+                txn = core.env.begin()
+            except lmdb.Error as error:
+                txn = _begin_again(core, error)
+            state = core.state
+            if state is None or txn.id() != state.txn_id:
                 state = core.refreshed(txn)
-            except BaseException as error:
-                txn.abort()
-                if isinstance(error, (lmdb.Error, OSError)):
-                    raise translated(error, self.path / CATALOG) from error
-                raise
-        return Snapshot(core, txn, state)
+            return Snapshot(core, token, txn, state)
+        except BaseException as error:
+            end_reading(core, token, txn)
+            if isinstance(error, (lmdb.Error, OSError)):
+                raise translated(error, self.path / CATALOG) from error
+            raise
 
     def write(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> Writer:
         """Begin to write: returns a context manager that commits on a clean exit and else rolls everything back.
@@ -163,6 +183,8 @@ class Store:
             Another thread or process was writing all that time.
         ReadOnlyError
             The files may not be written.
+        MissingError
+            Somebody deleted or replaced the directory since it was opened.
         """
         core = self._usable()
         if core.read_only:

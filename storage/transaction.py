@@ -13,7 +13,7 @@ import lmdb
 from ramet.storage import catalog, lmdbfile
 from ramet.storage.core import Core, committed_ends
 from ramet.storage.datafile import DataFile
-from ramet.storage.errors import ClosedError, ForkError, StorageError, translated
+from ramet.storage.errors import ClosedError, CorruptionError, ForkError, StorageError, translated
 from ramet.storage.extents import Allocator
 from ramet.storage.format import CATALOG, ListLayout
 from ramet.storage.lock import WriterLock
@@ -34,6 +34,7 @@ class WriteTransaction(CatalogReader):
         self._failed: BaseException | None = None
         self._committing = False
         self._files: dict[str, DataFile] = {}
+        core.check_current()  # no lock file in somebody else's directory
         self._lock = WriterLock(core.path, timeout_s)
         core.writer = self
         try:
@@ -44,17 +45,37 @@ class WriteTransaction(CatalogReader):
 
     def _begin(self) -> None:
         core = self._core
+        if core.closed:  # by another thread, before it could see this writer
+            raise ClosedError(f"collection {core.path.name!r} ({core.path})")
         try:
             self._txn = core.env.begin(write=True)
             self._before = self._header = catalog.read_header(self._txn, core.path)
-            for name, end in committed_ends(self._header, core.vector_bytes).items():
-                self._files[name] = DataFile(core.path / name)
-                self._files[name].check_size(end)
+            self._open_files()
         except (lmdb.Error, OSError) as error:
             raise translated(error, core.path) from error
         self._allocator = Allocator(core.env, self._txn, self._header.end_page)
         self._tenants = self._tenant_table()
         self._changed_tenants: set[str] = set()
+
+    def _open_files(self) -> None:
+        """Open the data files by their paths, once sure that they belong to the catalog that is open."""
+        core, opened = self._core, dict[str, DataFile]()
+        try:
+            for name in committed_ends(self._header, core.vector_bytes):
+                try:
+                    opened[name] = DataFile(core.path / name)
+                except FileNotFoundError as error:
+                    core.check_current()
+                    raise CorruptionError(core.path / name, "the whole file", "a file", "none") from error
+            core.check_current()  # only now: a directory replaced before the files were opened is noticed
+            for name, end in committed_ends(self._header, core.vector_bytes).items():
+                opened[name].check_owner(self._header.collection)
+                opened[name].check_size(end)
+        except BaseException:
+            for file in opened.values():
+                file.close()
+            raise
+        self._files = opened  # from here on an abort may cut them
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ import lmdb
 
 from ramet.storage import catalog, lmdbfile
 from ramet.storage.core import check_directory, committed_ends
-from ramet.storage.errors import CorruptionError, StorageError, translated
+from ramet.storage.errors import CorruptionError, StorageError, StorageFullError, translated
 from ramet.storage.evidence import Evidence
 from ramet.storage.findings import Findings, Problem, VerifyReport
 from ramet.storage.format import CATALOG, HEADER_USED, MAGIC, VECTORS, ListLayout, check_header
@@ -30,11 +30,21 @@ __all__ = ["Problem", "VerifyReport", "verify", "verify_path"]
 # Attempts to copy the catalog between two commits of a busy writer.
 ATTEMPTS = 100
 
+_ADVICE = "make room there, or set TMPDIR to a directory with more of it"
+
 
 def verify(store: Store) -> VerifyReport:
     """Check the newest committed state of an open collection: every page, checksum and cross-reference.
 
-    Time and memory grow with the collection: about 10 s per million rows, most of it for the catalog's structure.
+    Time and memory grow with the collection: about 10 s per million rows, most of it for the catalog's structure. The
+    directory for temporary files needs room for a copy of the catalog.
+
+    Raises
+    ------
+    MissingError
+        Somebody deleted or replaced the directory since it was opened.
+    StorageFullError
+        No room for the copy.
     """
     findings = Findings(path=store.path)
     with _private_directory() as directory:
@@ -46,7 +56,7 @@ def verify(store: Store) -> VerifyReport:
             if _structure_is_sound(findings, directory / CATALOG):
                 _check_state(findings, directory / CATALOG)
             else:
-                _check_headers(findings, findings.path, None)
+                _check_headers(findings)
     return findings.report()
 
 
@@ -59,6 +69,8 @@ def verify_path(path: Path) -> VerifyReport:
         There is no collection at the path.
     AccessError
         The files may not be read.
+    StorageFullError
+        No room for a copy of the catalog.
     """
     path = Path(path).absolute()
     check_directory(path)
@@ -67,7 +79,7 @@ def verify_path(path: Path) -> VerifyReport:
         copy = directory / CATALOG
         txn = _unpinned_copy(findings, path, copy)
         if txn is None or not _structure_is_sound(findings, copy):
-            _check_headers(findings, path, None)
+            _check_headers(findings)
             return findings.report()
         try:
             with Store.open(path) as store, store.read() as snapshot:
@@ -89,8 +101,22 @@ def _verified(path: Path) -> VerifyReport:
 
 @contextmanager
 def _private_directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="ramet-verify-") as directory:
+    try:
+        private = tempfile.TemporaryDirectory(prefix="ramet-verify-")
+    except FileNotFoundError as error:  # none of them can be written, or each is full
+        raise StorageError(f"verify found no place for a copy of the catalog: {error}; {_ADVICE}") from error
+    except OSError as error:
+        raise _not_copied(error, Path(tempfile.gettempdir()), Path(tempfile.gettempdir())) from error
+    with private as directory:
         yield Path(directory)
+
+
+def _not_copied(error: OSError, source: Path, temporary: Path) -> StorageError:
+    """Return the error for a catalog that could not be copied into the directory for temporary files."""
+    wrong = translated(error, source)
+    if isinstance(wrong, StorageFullError):  # which reading does not say
+        return StorageFullError(temporary, f"verify puts a copy of the catalog there: {error}", _ADVICE)
+    return wrong
 
 
 def _pinned_copy(store: Store, copy: Path) -> Snapshot:
@@ -98,11 +124,12 @@ def _pinned_copy(store: Store, copy: Path) -> Snapshot:
     for _ in range(ATTEMPTS):
         snapshot = store.read()
         try:
+            snapshot.core.check_current()  # everything below reads by path
             if lmdbfile.copy_pinned(store.path / CATALOG, copy, snapshot.txn_id) is not None:
                 return snapshot
         except OSError as error:
             snapshot.close()
-            raise translated(error, copy) from error
+            raise _not_copied(error, store.path / CATALOG, copy.parent.parent) from error
         except BaseException:
             snapshot.close()
             raise
@@ -124,7 +151,7 @@ def _unpinned_copy(findings: Findings, path: Path, copy: Path) -> int | None:
     except StorageError as error:
         findings.add_error(error, CATALOG)
     except OSError as error:
-        raise translated(error, path / CATALOG) from error
+        raise _not_copied(error, path / CATALOG, copy.parent.parent) from error
     return None
 
 
@@ -144,22 +171,18 @@ def _check_state(findings: Findings, copy: Path) -> None:
         with environment.begin() as txn:
             settings = catalog.read_settings(txn, findings.path)
             header = catalog.read_header(txn, findings.path)
-            fds = _check_headers(findings, findings.path, header.collection)
             layout = ListLayout(n_factors=settings["n_factors"], code_bytes=settings["code_bytes"])
-            evidence = Evidence(
-                path=findings.path,
-                txn=txn,
-                header=header,
-                settings=settings,
-                layout=layout,
-                fds=fds,
-                findings=findings,
-            )
-            try:
+            with _checked_files(findings, header.collection) as fds:
+                evidence = Evidence(
+                    path=findings.path,
+                    txn=txn,
+                    header=header,
+                    settings=settings,
+                    layout=layout,
+                    fds=fds,
+                    findings=findings,
+                )
                 _check_all(evidence)
-            finally:
-                for fd in fds.values():
-                    os.close(fd)
     except StorageError as error:
         findings.add_error(error, CATALOG)
     finally:
@@ -176,19 +199,36 @@ def _check_all(evidence: Evidence) -> None:
     check_rows(evidence, tenants, owners)
 
 
-def _check_headers(findings: Findings, path: Path, collection: bytes | None) -> dict[str, int]:
-    """Check the header page of every data file; return open files, by name, that can be read at all."""
+def _check_headers(findings: Findings) -> None:
+    """Check the header page of every data file when nothing else can be checked."""
+    with _checked_files(findings, None):
+        pass
+
+
+@contextmanager
+def _checked_files(findings: Findings, collection: bytes | None) -> Iterator[dict[str, int]]:
+    """Check the header page of every data file; yield those that can be read at all, open, by name."""
     fds: dict[str, int] = {}
-    for name in MAGIC:
-        try:
-            fds[name] = os.open(path / name, os.O_RDONLY | os.O_CLOEXEC)
-            check_header(path / name, name, os.pread(fds[name], HEADER_USED, 0), collection)
-        except StorageError as error:
-            findings.add_error(error, name)
-        except FileNotFoundError:
-            if name != VECTORS:  # whether there has to be one, the catalog says: its size is compared then
-                findings.add_error(CorruptionError(path / name, "the whole file", "a file", "none"), name)
-        except OSError as error:
-            findings.add_error(translated(error, path / name), name)
-        findings.count("files", 1)
-    return fds
+    try:
+        for name in MAGIC:
+            _check_header(findings, name, collection, fds)
+        yield fds
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+
+
+def _check_header(findings: Findings, name: str, collection: bytes | None, fds: dict[str, int]) -> None:
+    """Open one data file into `fds` and check its header page."""
+    path = findings.path
+    try:
+        fds[name] = os.open(path / name, os.O_RDONLY | os.O_CLOEXEC)
+        check_header(path / name, name, os.pread(fds[name], HEADER_USED, 0), collection)
+    except StorageError as error:
+        findings.add_error(error, name)
+    except FileNotFoundError:
+        if name != VECTORS:  # whether there has to be one, the catalog says: its size is compared then
+            findings.add_error(CorruptionError(path / name, "the whole file", "a file", "none"), name)
+    except OSError as error:
+        findings.add_error(translated(error, path / name), name)
+    findings.count("files", 1)
