@@ -22,7 +22,7 @@ from bench.pagecache import PAGE, PageCache, index_files
 from bench.peers import make
 from bench.peers.base import Contender, Setting
 
-N_QUERIES = 200
+N_QUERIES = 100
 MAX_RESIDUAL = 0.01
 """Largest mean share of cached pages with which a query still counts as cold."""
 READ_EVERY = 5  # queries between looks at what a query has read: a look costs milliseconds
