@@ -54,7 +54,7 @@ class Usearch(Contender):
 
     def apply(self, setting: Setting, threads: int) -> None:
         """Set the expansion; threads are an argument of the search."""
-        self._index.expansion_search = int(setting.value)  # type: ignore[misc]  # its setter is untyped
+        self._index.expansion_search = int(setting.value)  # type: ignore[misc,unused-ignore]  # its setter is untyped
 
     def search_one(self, query: np.ndarray, k: int, setting: Setting) -> Any:
         """Search on one thread."""
