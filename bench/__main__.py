@@ -5,9 +5,9 @@ import os
 import sys
 
 from bench.child import clean_environment
-from bench.commands import ann, exact, overhead, readme, scale, start
+from bench.commands import ann, exact, memory, overhead, readme, scale, start
 
-COMMANDS = (ann, scale, start, overhead, exact, readme)
+COMMANDS = (ann, scale, start, memory, overhead, exact, readme)
 
 
 def parser() -> argparse.ArgumentParser:

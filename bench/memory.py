@@ -130,17 +130,14 @@ def _make_small(job: dict[str, Any]) -> None:
     vectors = np.random.default_rng(0).standard_normal((100, 32)).astype(np.float32)
     codes = job["contender"].removeprefix("ramet-")
     with ramet.connect(job["folder"], create=True) as database:
-        database.create_collection("small", dim=32, metric=job["metric"], codes=codes).build(vectors)
+        database.create_collection("small", dim=32, metric=job["metric"], codes=codes).build(vectors, list_size=8)
 
 
 def _load_runtime(job: dict[str, Any]) -> None:
-    """Load what searching needs: ``ramet.warmup`` where there is one, else a query on the small collection."""
+    """Load what searching any collection needs, and no more, by a query on the small collection."""
     import numpy as np
 
     import ramet
 
-    if hasattr(ramet, "warmup"):
-        ramet.warmup()
-        return
     with ramet.connect(job["folder"]) as database:
-        database.collection("small").query(np.ones(32, np.float32), k=10)
+        database.collection("small").query(np.ones(32, np.float32), k=10, nprobe=1)

@@ -66,7 +66,8 @@ def _hot(runs: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
     out = [
         "Single query, p50 in microseconds, all cached, interpolated to equal recall@10 (in brackets: times hnswlib); "
         "memory is anonymous memory that the open index adds to a process that only imported the library, as a share "
-        "of the vectors (in brackets: to one that has also loaded what searching any collection needs).",
+        "of the vectors. For Ramet nearly all of it is the runtime that any collection needs "
+        "(`bench/results/memory.jsonl`).",
         "",
         "| data set | contender | recall 0.95 | recall 0.99 | build (s) | memory | disk (MB) |",
         "|---|---|---|---|---|---|---|",
@@ -74,8 +75,6 @@ def _hot(runs: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
     for lines in runs:
         for row in summary.table(lines):
             memory = summary.share(row["open_share"])
-            if row["over_runtime"] is not None:
-                memory += f" ({summary.share(row['over_runtime'])})"
             cells = [_name(lines[0]), row["contender"], *(_latency(row, target) for target in summary.TARGETS)]
             cells += [f"{row['build_s']:.1f}", memory, f"{row['disk_mb']:.0f}"]
             out.append("| " + " | ".join(cells) + " |")

@@ -259,10 +259,12 @@ def careful_cosine(query, vector):
 
 def hopeful(estimates, most, metric, scale, norm2):
     """Candidates within six standard deviations of the estimates' error behind the last that counts."""
-    if metric == IP or len(estimates) <= most:
+    if metric == IP or len(estimates) <= most or norm2 <= 0:
         return len(estimates)
     last = estimates[most - 1]
-    limit = last + 6 * scale * math.sqrt((max(last, 0.0) + norm2) / 3)
+    far = max(last, 0.0)
+    step = scale * max(1.0, math.sqrt(far / norm2))
+    limit = last + 6 * step * math.sqrt((far + max(far, norm2)) / 3)
     return most + sum(estimate <= limit for estimate in estimates[most:])
 
 
