@@ -38,7 +38,8 @@ def as_nobody(program, *words):
 
     The interpreter and the sources may lie where that user cannot look, so it imports first and steps down then.
     """
-    down = "import os, encodings.idna, lmdb._envid, lmdb.verify\nimport ramet.storage.verify, ramet.storage.store, ramet.storage.backup\n"
+    down = "import os, encodings.idna, lmdb._envid, lmdb.verify\n"
+    down += "import ramet.storage.verify, ramet.storage.store, ramet.storage.backup\n"
     down += f"os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     command = [sys.executable, "-c", down + program, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
