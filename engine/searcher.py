@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,11 @@ from ramet.index.errors import BrokenNavigatorError
 from ramet.index.kernels.exact import TOGETHER, exact_many
 from ramet.index.kernels.plan import IP, L2, PLAN, SQ8
 from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, search_many
-from ramet.index.navigate import HNSW_MAGIC, GroupNavigator
+from ramet.index.navigate import HNSW_MAGIC, GroupNavigator, Navigator
 from ramet.storage.errors import CorruptionError
 from ramet.storage.format import CATALOG, PAGE_BYTES
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
-
-if TYPE_CHECKING:
-    from ramet.index.navigate_hnsw import HnswNavigator
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -41,7 +38,7 @@ PIECE = 8
 _NONE_GIVEN = np.empty((0, 0), np.uint64)
 
 
-def load_navigator(data: bytes) -> GroupNavigator | HnswNavigator:
+def load_navigator(data: bytes) -> Navigator:
     """The navigator that was stored, of whichever kind."""
     if data[: len(HNSW_MAGIC)] == HNSW_MAGIC:
         from ramet.index.navigate_hnsw import HnswNavigator  # faiss takes 80 ms to import
@@ -82,7 +79,7 @@ class Searcher:
             self.navigator = self._navigator(store, snapshot, settings)
             self._fill(store, snapshot, settings)
 
-    def _navigator(self, store: Store, snapshot: Snapshot, settings: Settings) -> GroupNavigator | HnswNavigator:
+    def _navigator(self, store: Store, snapshot: Snapshot, settings: Settings) -> Navigator:
         name = NAVIGATOR.format(tenant=self.tenant)
         data = snapshot.blob(name)
         try:

@@ -29,7 +29,18 @@ HNSW_MAGIC = b"HNS1"
 class Navigator(Protocol):
     """Finds the cells nearest to a query."""
 
+    dim: int
     n_cells: int
+    starts: npt.NDArray[np.int64]
+    """First member of each group of cells, for the search kernel; one element when the kernel does not navigate."""
+
+    def fill(self, plan: npt.NDArray[np.void]) -> None:
+        """Write the navigation fields of a search plan; this object must outlive the plan."""
+        ...
+
+    def scratch(self) -> int:
+        """Floats of scratch that navigation inside the kernel needs."""
+        ...
 
     def nearest(self, queries: FloatArray, nprobe: int, metric: int) -> npt.NDArray[np.uint64]:
         """Keys (distance estimate, position of the cell), uint64 (n, min(nprobe, n_cells)), ascending."""
