@@ -9,7 +9,7 @@ work the same. Keys are big-endian so that ranges sort, values little-endian so 
 table      key after the table's byte            value
 =========  ====================================  ==========================================================
 META       name                                  checksum u64 of key and JSON, JSON
-TENANTS    name                                  checksum u64 of key and rest, number u32, n_records u64
+TENANTS    name                                  checksum u64 of key and rest, number u32
 CELLS      cell u32                              checksum u64 of key and rest, parent u32 (0xFFFFFFFF: none),
                                                  level u32, payload bytes
 SUMS       file u8, block u32                    checksum u64 of the block's committed bytes
@@ -19,6 +19,11 @@ HOMES      row u32                               owner u32, n u16, n x (tenant u
 LONG_IDS   row u32                               id
 BLOBS      name                                  checksum u64 of key and bytes, bytes
 FREE       transaction u64, page u64             n_pages u32
+MEMBERS    tenant u32                            checksum u64 of key and rest, n_records u64, changed u64,
+                                                 logged u64, n_log u32, name
+CHILDREN   cell u32                              checksum u64 of key and rest, n x cell u32
+LOG        tenant u32, transaction u64           n x cell u32: lists that the transaction changed
+PENDING    tenant u32, cell u32                  one byte: a list that waits to be split or merged
 =========  ====================================  ==========================================================
 
 Checksums are xxh3_64. The tables without one of their own are checked against each other and against the data files.
@@ -39,6 +44,8 @@ from ramet.storage.errors import CorruptionError, DuplicateIdError, FormatError,
 from ramet.storage.format import CATALOG, FORMAT_VERSION, check_settings, checksum
 
 META, TENANTS, CELLS, SUMS, IDS, LISTS, HOMES, LONG_IDS, BLOBS, FREE = (bytes([n]) for n in range(1, 11))
+MEMBERS, CHILDREN, LOG, PENDING = (bytes([n]) for n in range(11, 15))
+LAST_TABLE = PENDING
 
 # A key of LMDB may have 511 bytes; the table's byte and the tenant number come off, and the rest is a round number.
 MAX_ID_BYTES = 480
@@ -47,7 +54,8 @@ PAIR_KEY = struct.Struct(">II")
 U32_KEY = struct.Struct(">I")
 SUMS_KEY = struct.Struct(">BI")
 FREE_KEY = struct.Struct(">QQ")
-TENANT_VALUE = struct.Struct("<IQ")
+LOG_KEY = struct.Struct(">IQ")
+MEMBER_HEAD = struct.Struct("<QQQI")
 LIST_VALUE = struct.Struct("<QIIQ")
 CELL_HEAD = struct.Struct("<II")
 HOME_HEAD = struct.Struct("<IH")
@@ -180,10 +188,12 @@ class Header:
     """Bytes of a slot of rows.bin; 0 before the first append."""
     n_tenants: int
     """Tenant numbers given out so far; they are never reused."""
+    n_cells: int
+    """Cell numbers given out by `Writer.new_cells` so far, which does not reuse them either."""
 
 
 # Header field -> what a new collection starts with. Every field is one META entry of the same name.
-_COUNTERS = {"n_rows": 0, "n_live": 0, "end_page": 1, "id_width": 0, "n_tenants": 0}
+_COUNTERS = {"n_rows": 0, "n_live": 0, "end_page": 1, "id_width": 0, "n_tenants": 0, "n_cells": 0}
 
 
 def write_new_meta(txn: Any, settings: dict[str, Any], created_with: str) -> bytes:

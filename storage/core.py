@@ -45,19 +45,15 @@ if TYPE_CHECKING:
 
 
 class State:
-    """What one committed transaction says, decoded, with the mappings that reach everything in it.
+    """What one committed transaction says, decoded, with the mappings that reach everything in it. Immutable."""
 
-    Immutable but for `tenant_counts`, which is filled on first use.
-    """
-
-    __slots__ = ("has_long_ids", "header", "mappings", "slots", "tenant_counts", "txn_id", "vectors")
+    __slots__ = ("has_long_ids", "header", "mappings", "slots", "txn_id", "vectors")
 
     def __init__(self, txn: Any, header: catalog.Header, mappings: dict[str, Mapping], vector_bytes: int) -> None:
         self.txn_id: int = txn.id()
         self.header = header
         self.has_long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
         self.mappings = mappings
-        self.tenant_counts: dict[int, int] | None = None
         self.slots = _rows_view(mappings[ROWS], header.n_rows, header.id_width)
         self.vectors = _rows_view(mappings[VECTORS], header.n_rows, vector_bytes) if VECTORS in mappings else None
 

@@ -18,6 +18,9 @@ from ramet.storage import catalog
 # that are neighbours in the file are read as one (chosen by feel: a split writes 2 to 8 lists, a build thousands).
 SMALL_BATCH = 64
 
+# Lists of a large batch that a free run must hold to be used: shorter ones are left to small batches.
+FEWEST_TOGETHER = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeRun:
@@ -98,7 +101,7 @@ class Allocator:
         elif runs and len(n_pages) <= SMALL_BATCH:
             starts = np.array([self._allocate_one(runs, n) for n in n_pages.tolist()], dtype=np.int64)
         else:
-            starts = self._extend(total) + np.cumsum(n_pages) - n_pages
+            starts = self._fill_runs(runs, n_pages)
         self._fresh.update(zip(starts.tolist(), n_pages.tolist(), strict=True))
         return starts
 
@@ -123,6 +126,24 @@ class Allocator:
         for run in merged(self._freed) + rest:
             key = catalog.FREE + catalog.FREE_KEY.pack(run.txn, run.page)
             self._txn.put(key, catalog.U32_VALUE.pack(run.n_pages))
+
+    def _fill_runs(self, runs: list[FreeRun], n_pages: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Place many lists: as many in a row as fit into each long free run, longest first, the rest at the end."""
+        starts = np.empty(len(n_pages), np.int64)
+        ends, done = np.cumsum(n_pages), 0
+        for run in sorted(runs, key=lambda run: (-run.n_pages, run.page)):
+            before = int(ends[done - 1]) if done else 0
+            last = int(np.searchsorted(ends, before + run.n_pages, side="right"))
+            if done == len(n_pages) or last - done < min(FEWEST_TOGETHER, len(n_pages) - done):
+                break
+            length = int(ends[last - 1]) - before
+            self._take(runs, next(i for i, known in enumerate(runs) if known is run), length)
+            starts[done:last] = run.page + ends[done:last] - n_pages[done:last] - before
+            done = last
+        rest = n_pages[done:]
+        if len(rest):
+            starts[done:] = self._extend(int(rest.sum())) + np.cumsum(rest) - rest
+        return starts
 
     def _allocate_one(self, runs: list[FreeRun], n_pages: int) -> int:
         fit = best_fit(runs, n_pages)

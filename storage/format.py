@@ -16,7 +16,7 @@ import xxhash
 
 from ramet.storage.errors import CorruptionError, FormatError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Unit of the posting file and size of every header. 4096 is the page of the page cache on the machines we know, and
 # a reader asks the kernel for whole pages anyway.

@@ -1,7 +1,8 @@
 """Posting lists from arrays to extents: planned as a whole, written in large sequential pieces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,3 +123,86 @@ def _fill(extent: npt.NDArray[np.uint8], layout: ListLayout, batch: ListBatch, a
     start = layout.codes_offset(capacity)
     extent[start : start + n * layout.code_bytes] = codes.reshape(-1)
     return checksum(rows, *columns, codes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListEdit:
+    """Rows that leave lists of one tenant, and rows that come into them."""
+
+    cells: npt.NDArray[np.uint32]
+    """Shape (n,): each list once."""
+    add: ListBatch
+    """What comes: list i takes ``add.starts[i] .. add.starts[i + 1]``."""
+    drop_starts: npt.NDArray[np.int64]
+    """Shape (n + 1,)"""
+    drop_rows: npt.NDArray[np.uint32]
+    """Rows that leave list i: ``drop_rows[drop_starts[i]:drop_starts[i + 1]]``; it holds all of them."""
+
+    @property
+    def n_added(self) -> npt.NDArray[np.int64]:
+        """Rows that come into each list."""
+        return np.diff(self.add.starts)
+
+    @property
+    def n_dropped(self) -> npt.NDArray[np.int64]:
+        """Rows that leave each list."""
+        return np.diff(self.drop_starts)
+
+
+def checked_edit(layout: ListLayout, edit: ListEdit) -> ListEdit:
+    """Check the shapes of an edit and make its arrays contiguous; raise ValueError as `checked_batch` does."""
+    cells = np.ascontiguousarray(edit.cells, dtype=np.uint32)
+    add = checked_batch(layout, cells, edit.add.starts, edit.add.rows, edit.add.factors, edit.add.codes)
+    starts = np.ascontiguousarray(edit.drop_starts, dtype=np.int64)
+    rows = np.ascontiguousarray(edit.drop_rows, dtype=np.uint32)
+    if starts.shape != (len(cells) + 1,) or starts[0] != 0 or starts[-1] != len(rows) or (np.diff(starts) < 0).any():
+        raise ValueError(f"drop_starts must rise from 0 to {len(rows)} in {len(cells)} steps")
+    if add.starts[0] != 0 or add.starts[-1] != len(add.rows):
+        raise ValueError(f"starts must rise from 0 to {len(add.rows)}")
+    return ListEdit(cells=cells, add=add, drop_starts=starts, drop_rows=rows)
+
+
+def merged_lists(
+    layout: ListLayout, edit: ListEdit, which: npt.NDArray[np.int64], old: Sequence[Any]
+) -> tuple[ListBatch, int | None]:
+    """Put what stays of old lists and what comes into them together.
+
+    Parameters
+    ----------
+    layout : ListLayout
+    edit : ListEdit
+    which : array of int64, shape (m,)
+        Lists of the edit.
+    old : sequence of m contents with rows, factors and codes
+
+    Returns
+    -------
+    ListBatch
+        m lists; what stays keeps its order and comes first.
+    int or None
+        A row that should have left a list but was not in it.
+    """
+    added, n_old = edit.n_added[which], np.array([len(content.rows) for content in old], np.int64)
+    place = np.repeat(np.arange(len(which)), n_old)
+    rows = np.concatenate([content.rows for content in old])
+    shift = np.uint64(32)
+    held = place.astype(np.uint64) << shift | rows
+    leaving = np.concatenate(
+        [edit.drop_rows[edit.drop_starts[i] : edit.drop_starts[i + 1]] for i in which.tolist()]
+    ).astype(np.uint64) | (np.repeat(np.arange(len(which)), edit.n_dropped[which]).astype(np.uint64) << shift)
+    stays = ~np.isin(held, leaving)
+    if int(stays.sum()) != len(rows) - len(leaving):
+        absent = np.setdiff1d(leaving, held)
+        return edit.add, int((absent if len(absent) else leaving)[0] & np.uint64(0xFFFFFFFF))
+    coming = np.concatenate([np.arange(edit.add.starts[i], edit.add.starts[i + 1]) for i in which.tolist()])
+    list_of = np.concatenate([place[stays], np.repeat(np.arange(len(which)), added)])
+    order = np.argsort(list_of, kind="stable")
+    factors = np.concatenate([content.factors for content in old], axis=1)[:, stays]
+    codes = np.concatenate([content.codes for content in old])[stays]
+    batch = ListBatch(
+        starts=np.concatenate([[0], np.cumsum(np.bincount(list_of, minlength=len(which)))]).astype(np.int64),
+        rows=np.concatenate([rows[stays], edit.add.rows[coming]])[order],
+        factors=np.ascontiguousarray(np.concatenate([factors, edit.add.factors[:, coming]], axis=1)[:, order]),
+        codes=np.concatenate([codes, edit.add.codes[coming]])[order],
+    )
+    return batch, None

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from ramet.storage import catalog
 from ramet.storage.errors import CorruptionError, translated
 from ramet.storage.format import CATALOG, ListLayout, concatenated
+from ramet.storage.homes import Homes, HomeTable, decode_homes
+from ramet.storage.records import byte_items
+from ramet.storage.tenants import Member, decode_member, logged_cells
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -60,25 +63,6 @@ class CellTable:
 
     def __len__(self) -> int:
         return len(self.cells)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Homes:
-    """The lists that hold a row."""
-
-    owner: int
-    """Tenant number of the record's owner."""
-    lists: list[tuple[int, int]]
-    """(tenant, cell) of every list with a copy of the row."""
-
-
-def decode_homes(value: bytes) -> Homes:
-    """Decode a value of the HOMES table; struct.error or a wrong length means damage."""
-    owner, n = catalog.HOME_HEAD.unpack_from(value)
-    words = struct.unpack_from(f"<{2 * n}I", value, catalog.HOME_HEAD.size)
-    if len(value) != catalog.HOME_HEAD.size + 8 * n:
-        raise struct.error(f"{n} homes in {len(value)} bytes")
-    return Homes(owner=owner, lists=list(zip(words[::2], words[1::2], strict=True)))
 
 
 def check_directory(entries: npt.NDArray[Any], layout: ListLayout, end_page: int) -> npt.NDArray[np.bool_]:
@@ -136,42 +120,77 @@ class CatalogReader:
         CorruptionError
             The entry does not match its checksum.
         """
-        key = catalog.TENANTS + name.encode()
-        value = self._reading().get(key)
-        return None if value is None else self._tenant(key, value)[0]
-
-    @storage_errors
-    def tenants(self) -> dict[str, int]:
-        """Return the number of records of every tenant by name."""
-        return {name: count for name, (_, count) in self._tenant_table().items()}
-
-    def _tenant_table(self) -> dict[str, tuple[int, int]]:
-        """Return name -> (number, records)."""
-        table: dict[str, tuple[int, int]] = {}
-        for key, value in catalog.scan(self._reading(), catalog.TENANTS):
-            entry = self._tenant(key, value)  # first: the checksum covers the name
-            table[key[1:].decode()] = entry
-        return table
-
-    def _tenant(self, key: bytes, value: bytes) -> tuple[int, int]:
-        """Return (number, records) from an entry of the TENANTS table, or raise `CorruptionError`."""
+        encoded = name.encode("utf-8", "surrogatepass")  # such a name cannot have been stored: it is just unknown
+        key = catalog.TENANTS + encoded
+        value = self._reading().get(key) if 0 < len(encoded) <= catalog.MAX_ID_BYTES else None
+        if value is None:
+            return None
         content = catalog.unsummed(key, value, self._place()[0])
-        try:
-            number, n_records = catalog.TENANT_VALUE.unpack(content)
-        except struct.error as error:
-            raise self._damaged(f"tenant {key[1:]!r}", f"{catalog.TENANT_VALUE.size} bytes", error) from error
-        return number, n_records
+        if len(content) != 4:
+            raise self._damaged(f"tenant {name!r}", "a number of 4 bytes", content)
+        return int.from_bytes(content, "little")
 
     @storage_errors
-    def lists(self, tenant: int) -> ListDirectory:
+    def member(self, number: int) -> Member | None:
+        """Return what is kept of a tenant, by its number; None for an unknown one.
+
+        Raises
+        ------
+        CorruptionError
+            The entry does not match its checksum.
+        """
+        key = catalog.MEMBERS + catalog.U32_KEY.pack(number)
+        value = self._reading().get(key)
+        return None if value is None else self._member(key, value)
+
+    def _member(self, key: bytes, value: bytes) -> Member:
+        content = catalog.unsummed(key, value, self._place()[0])
+        number = catalog.U32_KEY.unpack(key[1:])[0]
+        try:
+            return decode_member(number, content)
+        except (struct.error, UnicodeDecodeError) as error:
+            raise self._damaged(f"tenant {number}", "a sound entry", error) from error
+
+    def count(self, tenant: int) -> int:
+        """Return the number of records that a tenant sees, by its number; 0 for an unknown one."""
+        found = self.member(tenant)
+        return 0 if found is None else found.n_records
+
+    @storage_errors
+    def members(self) -> list[Member]:
+        """Return all tenants, by number."""
+        return [self._member(key, value) for key, value in catalog.scan(self._reading(), catalog.MEMBERS)]
+
+    def tenants(self) -> dict[str, int]:
+        """Return the number of records that every tenant sees, by name."""
+        return {member.name: member.n_records for member in self.members()}
+
+    @storage_errors
+    def changed_cells(self, member: Member, since: int) -> U32 | None:
+        """Return the cells whose lists of a tenant changed after transaction `since`; None when that is not known."""
+        return logged_cells(self._reading(), member, since)
+
+    @storage_errors
+    def lists(self, tenant: int, which: U32 | None = None) -> ListDirectory:
         """Return the directory of a tenant's posting lists, sorted by cell; empty when it has none.
+
+        Parameters
+        ----------
+        tenant : int
+        which : array of uint32, rising, or None
+            Cells to look up; those without a list are left out. None for all.
 
         Raises
         ------
         CorruptionError
             An entry points outside postings.bin or counts more rows than its extent holds.
         """
-        items = list(catalog.scan(self._reading(), catalog.LISTS + catalog.U32_KEY.pack(tenant)))
+        txn, prefix = self._reading(), catalog.LISTS + catalog.U32_KEY.pack(tenant)
+        if which is None:
+            items = list(catalog.scan(txn, prefix))
+        else:
+            wanted = [prefix + cell.to_bytes(4, "big") for cell in which.tolist()]
+            items = [(key, value) for key in wanted if (value := txn.get(key)) is not None]
         _, layout, end_page, _ = self._place()
         try:
             keys = concatenated([key for key, _ in items], 9)
@@ -228,6 +247,28 @@ class CatalogReader:
         )
 
     @storage_errors
+    def children(self, cell: int) -> U32:
+        """Return the children of a cell, uint32 of shape (n,); empty when it has none.
+
+        Raises
+        ------
+        CorruptionError
+            The entry does not match its checksum.
+        """
+        content = catalog.get_summed(self._reading(), catalog.CHILDREN + catalog.U32_KEY.pack(cell), self._place()[0])
+        if content is None:
+            return np.empty(0, np.uint32)
+        if len(content) % 4:
+            raise self._damaged(f"children of cell {cell}", "4-byte numbers", content)
+        return np.frombuffer(content, dtype="<u4").astype(np.uint32)
+
+    @storage_errors
+    def pending(self, tenant: int | None = None) -> list[tuple[int, int]]:
+        """Return (tenant, cell) of the lists that wait to be split or merged, of one tenant or of all."""
+        prefix = catalog.PENDING + (b"" if tenant is None else catalog.U32_KEY.pack(tenant))
+        return [catalog.PAIR_KEY.unpack(key[1:]) for key, _ in catalog.scan(self._reading(), prefix)]
+
+    @storage_errors
     def rows_of(self, tenant: int, ids: Sequence[str]) -> I64:
         """Return the row of each id, int64 of shape (len(ids),); -1 where the tenant has no such id."""
         get, prefix = self._reading().get, catalog.IDS + catalog.U32_KEY.pack(tenant)
@@ -251,6 +292,31 @@ class CatalogReader:
             return decode_homes(value)
         except struct.error as error:
             raise self._damaged(f"homes of row {row}", "a sound entry", error) from error
+
+    @storage_errors
+    def homes_of(self, rows: npt.NDArray[Any]) -> HomeTable:
+        """Return the lists that hold each of many rows.
+
+        Raises
+        ------
+        CorruptionError
+            A row has no entry, or a damaged one.
+        """
+        get = self._reading().get
+        keys = [catalog.HOMES + key for key in byte_items(rows, ">u4")]
+        values = [get(key, b"") for key in keys]
+        try:
+            return HomeTable.decoded(values)
+        except (struct.error, ValueError) as error:
+            bad = next((i for i, value in enumerate(values) if len(value) < catalog.HOME_HEAD.size), 0)
+            raise self._damaged(f"homes of row {rows[bad]}", "a sound entry", error) from error
+
+    @storage_errors
+    def ids_of_tenant(self, tenant: int) -> tuple[list[str], I64]:
+        """Return all ids that a tenant has, in the order of their bytes, and the row of each."""
+        items = list(catalog.scan(self._reading(), catalog.IDS + catalog.U32_KEY.pack(tenant)))
+        rows = concatenated([value for _, value in items], 4).view("<u4").ravel().astype(np.int64)
+        return [key[5:].decode() for key, _ in items], rows
 
     @storage_errors
     def blob(self, name: str) -> bytes | None:

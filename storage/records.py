@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ramet.storage.catalog import HOME_HEAD, MAX_ID_BYTES, U32_VALUE
+from ramet.storage.catalog import MAX_ID_BYTES
 from ramet.storage.errors import DuplicateIdError
 from ramet.storage.format import BLOCK_ROWS
 
@@ -110,40 +110,6 @@ def byte_rows(table: npt.NDArray[np.uint8]) -> list[bytes]:
     n, width = table.shape
     items: list[bytes] = np.ascontiguousarray(table).view(f"V{width}").reshape(n).tolist()
     return items
-
-
-def pack_homes(owner: int, tenant: int, starts: npt.NDArray[np.int64], cells: npt.NDArray[np.uint32]) -> list[bytes]:
-    """Return values of the HOMES table for rows that live in lists of one tenant only.
-
-    Parameters
-    ----------
-    owner, tenant : int
-        Tenant numbers of the owner and of the lists.
-    starts : array of int64, shape (n + 1,)
-        Row i lives in ``cells[starts[i]:starts[i + 1]]``.
-    cells : array of uint32
-    """
-    counts = np.diff(starts)
-    # In 16-bit words: owner (2), n (1), then 4 per list.
-    ends = np.cumsum(3 + 4 * counts)
-    begins = ends - (3 + 4 * counts)
-    words = np.zeros(int(ends[-1]) if len(ends) else 0, dtype="<u2")
-    words[begins], words[begins + 1], words[begins + 2] = owner & 0xFFFF, owner >> 16, counts
-    flat = np.asarray(cells[int(starts[0]) : int(starts[-1])], dtype=np.uint32)
-    within = np.arange(len(flat)) - np.repeat(starts[:-1] - starts[0], counts)
-    place = np.repeat(begins, counts) + 3 + 4 * within
-    words[place], words[place + 1] = tenant & 0xFFFF, tenant >> 16
-    words[place + 2], words[place + 3] = flat & 0xFFFF, flat >> 16
-    content = words.tobytes()
-    return [content[a:b] for a, b in zip((2 * begins).tolist(), (2 * ends).tolist(), strict=True)]
-
-
-def joined_homes(old: bytes, tenant: int, new: bytes) -> bytes:
-    """Return `new`, a value that `pack_homes` made for one tenant, with the lists of other tenants in `old` added."""
-    pairs = [old[i : i + 8] for i in range(HOME_HEAD.size, len(old), 8)]
-    others = [pair for pair in pairs if U32_VALUE.unpack_from(pair)[0] != tenant]
-    owner, n = HOME_HEAD.unpack_from(new)
-    return HOME_HEAD.pack(owner, n + len(others)) + new[HOME_HEAD.size :] + b"".join(others)
 
 
 def blocks_between(first_row: int, end_row: int) -> Iterator[tuple[int, int, int]]:

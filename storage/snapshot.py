@@ -15,10 +15,8 @@ from ramet.storage.format import PAGE_BYTES, POSTINGS, ROWS, VECTORS, ListLayout
 from ramet.storage.mapping import Mapping
 from ramet.storage.reader import LIST_DTYPE, U8, U32, CatalogReader, storage_errors
 from ramet.storage.reader import check_directory as check_lists
+from ramet.storage.records import LONG_ID
 from ramet.storage.registry import close_unused
-
-# Length byte of a slot of rows.bin whose id stands in LONG_IDS.
-LONG_ID = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,14 +150,6 @@ class Snapshot(CatalogReader):
         self._reading()
         mapping = self._state.mappings.get(VECTORS)
         return 0 if mapping is None else mapping.address
-
-    @storage_errors
-    def count(self, tenant: int) -> int:
-        """Return the number of records of a tenant, by its number; 0 for an unknown one."""
-        counts = self._state.tenant_counts
-        if counts is None:
-            counts = self._state.tenant_counts = dict(self._tenant_table().values())
-        return counts.get(tenant, 0)
 
     def ids_of(self, rows: npt.ArrayLike) -> list[str]:
         """Return the ids of rows, in order.

@@ -1,7 +1,7 @@
 """The life of a write transaction: data files first, made durable, then the LMDB commit that refers to them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any, Self
 
 import lmdb
 
-from ramet.storage import catalog, lmdbfile
+from ramet.storage import catalog, lmdbfile, tenants
 from ramet.storage.core import Core, committed_ends
 from ramet.storage.datafile import DataFile
 from ramet.storage.errors import ClosedError, CorruptionError, ForkError, StorageError, translated
 from ramet.storage.extents import Allocator
 from ramet.storage.format import CATALOG, ListLayout
 from ramet.storage.lock import WriterLock
+from ramet.storage.mapping import Mapping
 from ramet.storage.reader import CatalogReader
 from ramet.storage.registry import close_unused
 
@@ -24,7 +25,8 @@ from ramet.storage.registry import close_unused
 class WriteTransaction(CatalogReader):
     """The life of a write transaction, without the operations that `Writer` adds.
 
-    It takes the writer's lock, then LMDB's, and keeps the counters and the table of tenants until the commit.
+    It takes the writer's lock, then LMDB's, and keeps the counters, and which lists of which tenants changed, until the
+    commit.
     """
 
     def __init__(self, core: Core, timeout_s: float) -> None:
@@ -34,6 +36,7 @@ class WriteTransaction(CatalogReader):
         self._failed: BaseException | None = None
         self._committing = False
         self._files: dict[str, DataFile] = {}
+        self._mappings: dict[str, Mapping] = {}
         core.check_current()  # no lock file in somebody else's directory
         self._lock = WriterLock(core.path, timeout_s)
         core.writer = self
@@ -54,8 +57,7 @@ class WriteTransaction(CatalogReader):
         except (lmdb.Error, OSError) as error:
             raise translated(error, core.path) from error
         self._allocator = Allocator(core.env, self._txn, self._header.end_page)
-        self._tenants = self._tenant_table()
-        self._changed_tenants: set[str] = set()
+        self._changed: dict[int, set[int]] = {}
 
     def _open_files(self) -> None:
         """Open the data files by their paths, once sure that they belong to the catalog that is open."""
@@ -150,8 +152,19 @@ class WriteTransaction(CatalogReader):
     def _save_counters(self, txn: Any) -> None:
         self._header = replace(self._header, end_page=self._allocator.end_page)
         catalog.write_header(txn, self._header, self._before)
-        for name in self._changed_tenants:
-            catalog.put_summed(txn, catalog.TENANTS + name.encode(), catalog.TENANT_VALUE.pack(*self._tenants[name]))
+        for number, cells in self._changed.items():
+            member = self.member(number)
+            if member is not None:
+                self._put_member(txn, tenants.write_log(txn, member, sorted(cells), txn.id()))
+
+    def _put_member(self, txn: Any, member: tenants.Member) -> None:
+        """Store what the catalog keeps of a tenant."""
+        key = catalog.MEMBERS + catalog.U32_KEY.pack(member.number)
+        catalog.put_summed(txn, key, tenants.encode_member(member))
+
+    def _touch(self, tenant: int, cells: Iterable[int] = ()) -> None:
+        """Take note that a tenant changes, and which of its lists."""
+        self._changed.setdefault(tenant, set()).update(cells)
 
     @contextmanager
     def _step(self, file: str) -> Iterator[Any]:
@@ -194,19 +207,13 @@ class WriteTransaction(CatalogReader):
         """Pages of postings.bin in use, this writer's included."""
         return self._allocator.end_page
 
-    def _tenant_rows(self) -> dict[str, tuple[int, int]]:
-        self._reading()
-        return self._tenants
-
-    def tenants(self) -> dict[str, int]:
-        """Return the number of records of every tenant by name."""
-        return {name: count for name, (_, count) in self._tenant_rows().items()}
-
-    def count(self, tenant: int) -> int:
-        """Return the number of records of a tenant, by its number; 0 for an unknown one."""
-        return dict(self._tenant_rows().values()).get(tenant, 0)
-
-    def tenant_number(self, name: str) -> int | None:
-        """Return the number of a tenant, or None when there is no tenant of that name."""
-        found = self._tenant_rows().get(name)
-        return None if found is None else found[0]
+    def mapping(self, name: str, end: int) -> Mapping:
+        """Return a mapping of a data file that reaches `end`, what this writer wrote included."""
+        known = self._mappings.get(name)
+        if known is None:
+            state = self._core.state
+            known = None if state is None else state.mappings.get(name)
+        if known is None or known.length < end:
+            known = Mapping(self._core.fds[name], self._core.path / name, end)
+        self._mappings[name] = known
+        return known

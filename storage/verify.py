@@ -195,8 +195,8 @@ def _check_all(evidence: Evidence) -> None:
         if size < end:
             evidence.findings.add(name, "end of file", f"expected {end} committed bytes, found {size}")
     tenants = check_entries(evidence)
-    owners = check_lists(evidence, tenants)
-    check_rows(evidence, tenants, owners)
+    owners, viewers = check_lists(evidence, tenants)
+    check_rows(evidence, tenants, owners, viewers)
 
 
 def _check_headers(findings: Findings) -> None:

@@ -1,10 +1,10 @@
-"""Verification of the small tables: meta, tenants, cells, blobs."""
+"""Verification of the small tables: meta, tenants, cells, blobs, logs."""
 
 import json
+import struct
 from collections.abc import Iterator
 
-from ramet.storage import catalog
-from ramet.storage.catalog import TENANT_VALUE
+from ramet.storage import catalog, tenants
 from ramet.storage.errors import CorruptionError
 from ramet.storage.evidence import Evidence
 from ramet.storage.format import CATALOG
@@ -22,10 +22,11 @@ def check_entries(evidence: Evidence) -> dict[int, int]:
             findings.add(CATALOG, f"meta entry {key!r}", f"expected JSON, found {error}")
         findings.count("meta", 1)
     findings.count("blobs", sum(1 for _ in _summed(evidence, catalog.BLOBS)))
-    _check_cells(evidence)
+    cells = _check_cells(evidence)
+    _check_children(evidence, cells)
     cursor = evidence.txn.cursor()
     for there in (cursor.first(), cursor.last()):  # the bytes of the tables follow each other, so the ends tell
-        if there and not catalog.META <= cursor.key()[:1] <= catalog.FREE:
+        if there and not catalog.META <= cursor.key()[:1] <= catalog.LAST_TABLE:
             findings.add(CATALOG, f"entry {cursor.key()!r}", "belongs to no table")
     return _check_tenants(evidence)
 
@@ -39,7 +40,8 @@ def _summed(evidence: Evidence, table: bytes) -> Iterator[tuple[bytes, bytes]]:
             evidence.findings.add_error(error, CATALOG)
 
 
-def _check_cells(evidence: Evidence) -> None:
+def _check_cells(evidence: Evidence) -> dict[int, int]:
+    """Check the cells; return the parent of each."""
     findings, size = evidence.findings, evidence.settings["cell_bytes"]
     parents: dict[int, int] = {}
     for key, content in _summed(evidence, catalog.CELLS):
@@ -51,16 +53,61 @@ def _check_cells(evidence: Evidence) -> None:
     for cell, parent in parents.items():
         if parent != _NO_PARENT and parent not in parents:
             findings.add(CATALOG, f"cell {cell}", f"expected a parent that exists, found {parent}")
+    return parents
+
+
+def _check_children(evidence: Evidence, parents: dict[int, int]) -> None:
+    """Check that children exist and name their parent."""
+    findings = evidence.findings
+    for key, content in _summed(evidence, catalog.CHILDREN):
+        cell = int.from_bytes(key, "big")
+        children = [int.from_bytes(content[i : i + 4], "little") for i in range(0, len(content), 4)]
+        wrong = [child for child in children if parents.get(child) != cell]
+        if len(key) != 4 or cell not in parents or wrong or len(set(children)) != len(children):
+            findings.add(CATALOG, f"children of cell {cell}", f"expected cells below it, found {wrong or children}")
 
 
 def _check_tenants(evidence: Evidence) -> dict[int, int]:
+    """Check names, numbers, logs and waiting lists; return the tenants, number -> records."""
     findings = evidence.findings
-    tenants: dict[int, int] = {}
+    known: dict[int, tenants.Member] = {}
+    for key, content in _summed(evidence, catalog.MEMBERS):
+        number = int.from_bytes(key, "big")
+        try:
+            known[number] = tenants.decode_member(number, content)
+        except (struct.error, UnicodeDecodeError) as error:
+            findings.add(CATALOG, f"tenant {number}", f"expected a sound entry, found {error}")
+        if len(key) != 4 or number >= evidence.header.n_tenants:
+            findings.add(CATALOG, f"tenant {number}", f"expected a number below {evidence.header.n_tenants}")
+    numbers: set[int] = set()
     for key, content in _summed(evidence, catalog.TENANTS):
         findings.count("tenants", 1)
-        number, n_records = TENANT_VALUE.unpack(content) if len(content) == TENANT_VALUE.size else (_NO_PARENT, 0)
-        if number in tenants or number >= evidence.header.n_tenants:
-            below = evidence.header.n_tenants
-            findings.add(CATALOG, f"tenant {key!r}", f"expected a number of its own below {below}, found {number}")
-        tenants[number] = n_records
-    return tenants
+        number = int.from_bytes(content, "little")
+        member = known.get(number)
+        if number in numbers or member is None or member.name.encode() != key:
+            findings.add(CATALOG, f"tenant {key!r}", f"expected a number of its own, found {number}")
+        numbers.add(number)
+    for number in known.keys() - numbers:
+        findings.add(CATALOG, f"tenant {number}", "expected a name that leads to it, found none")
+    _check_logs(evidence, known)
+    return {number: member.n_records for number, member in known.items()}
+
+
+def _check_logs(evidence: Evidence, known: dict[int, tenants.Member]) -> None:
+    """Check that logs and waiting lists are of known tenants and of the length that these say."""
+    n_logs = dict.fromkeys(known, 0)
+    for key, value in evidence.table(catalog.LOG, catalog.LOG_KEY.size):
+        number, txn = catalog.LOG_KEY.unpack(key)
+        n_logs[number] = n_logs.get(number, 0) + 1
+        member = known.get(number)
+        if len(value) % 4 or member is None or not member.logged < txn <= member.changed:
+            evidence.findings.add(CATALOG, f"log of tenant {number}, transaction {txn}", f"unexpected: {value[:16]!r}")
+    for number, n in n_logs.items():
+        if number in known and known[number].n_log != n:
+            evidence.findings.add(
+                CATALOG, f"log of tenant {number}", f"expected {known[number].n_log} entries, found {n}"
+            )
+    for key, _ in evidence.table(catalog.PENDING, catalog.PAIR_KEY.size):
+        number, cell = catalog.PAIR_KEY.unpack(key)
+        if number not in known:
+            evidence.findings.add(CATALOG, f"waiting list (tenant {number}, cell {cell})", "expected a known tenant")

@@ -16,8 +16,16 @@ WINDOW_BYTES = 32 << 20
 _HEAD_BYTES = catalog.HOME_HEAD.size
 
 
-def check_lists(evidence: Evidence, tenants: dict[int, int]) -> U32:
-    """Check every posting list and the homes of every row; return the owner of each row, 0xFFFFFFFF for unknown."""
+def check_lists(evidence: Evidence, tenants: dict[int, int]) -> tuple[U32, U64]:
+    """Check every posting list and the homes of every row.
+
+    Returns
+    -------
+    owners : uint32 array (n_rows,)
+        Owner of each row, 0xFFFFFFFF for unknown.
+    viewers : uint64 array, rising
+        row << 32 | tenant for every tenant that has the row in a list.
+    """
     names, entries = _directory(evidence)
     _check_tenants_known(evidence, names, tenants)
     sound = ~check_directory(entries, evidence.layout, evidence.header.end_page)
@@ -127,8 +135,8 @@ def _list_rows(evidence: Evidence, extent: U8, n_pages: int, count: int) -> tupl
     return columns[0].view(np.uint32), checksum(*columns, codes)
 
 
-def _check_homes(evidence: Evidence, names: U64, copies: U64) -> U32:
-    """Compare the homes of the rows with what the lists hold; return the owner of each row."""
+def _check_homes(evidence: Evidence, names: U64, copies: U64) -> tuple[U32, U64]:
+    """Compare the homes of the rows with what the lists hold; return what `check_lists` does."""
     findings, n_rows = evidence.findings, evidence.header.n_rows
     owners = np.full(n_rows, 0xFFFFFFFF, dtype=np.uint32)
     rows, row_owners, home_rows, homes = _decoded_homes(evidence)
@@ -141,16 +149,17 @@ def _check_homes(evidence: Evidence, names: U64, copies: U64) -> U32:
     known[known] = names[places[known]] == homes[known]
     for row, home in zip(home_rows[~known].tolist(), homes[~known], strict=True):
         findings.add(CATALOG, f"homes of row {row}", f"expected a list, found {_list_name(home)}, which does not exist")
+    viewers = np.unique(home_rows.astype(np.uint64) << np.uint64(32) | homes >> np.uint64(32))
     said = np.sort((places[known].astype(np.uint64) << np.uint64(32)) | home_rows[known].astype(np.uint64))
     if np.array_equal(said, copies):
-        return owners
+        return owners, viewers
     for copy in np.setdiff1d(said, copies).tolist():
         where = f"homes of row {copy & 0xFFFFFFFF}"
         findings.add(CATALOG, where, f"expected the row in {_list_name(names[copy >> 32])}, found it missing there")
     for copy in np.setdiff1d(copies, said).tolist():
         what = f"expected row {copy & 0xFFFFFFFF} to name this list as a home, found that it does not"
         findings.add(POSTINGS, _list_name(names[copy >> 32]), what)
-    return owners
+    return owners, viewers
 
 
 def _decoded_homes(evidence: Evidence) -> tuple[U32, U32, U32, U64]:

@@ -15,14 +15,14 @@ from ramet.storage.format import (
     checksum,
     concatenated,
 )
-from ramet.storage.reader import I64, U32
+from ramet.storage.reader import I64, U32, U64
 from ramet.storage.records import EncodedIds
 
 # Blocks of rows read at a time.
 BLOCKS_PER_PIECE = 256
 
 
-def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32) -> None:
+def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32, viewers: U64) -> None:
     """Check rows.bin, vectors.bin and the table of ids.
 
     Parameters
@@ -32,14 +32,17 @@ def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32) -> None
         Tenant number -> records.
     owners : array of uint32, shape (n_rows,)
         Owner of each row according to its homes, 0xFFFFFFFF where it has none.
+    viewers : array of uint64, rising
+        row << 32 | tenant for every tenant that has the row in one of its lists.
     """
     _check_blocks(evidence, SUMS_ROWS, ROWS, evidence.header.id_width)
     vector_bytes = evidence.settings["vector_bytes"]
     if vector_bytes:
         _check_blocks(evidence, SUMS_VECTORS, VECTORS, vector_bytes)
     numbers, rows, ids = _ids(evidence)
-    _check_counts(evidence, tenants, numbers)
+    _check_counts(evidence, tenants, numbers, len(np.unique(rows)))
     _check_owners(evidence, numbers, rows, ids, owners)
+    _check_viewers(evidence, numbers, rows, owners, viewers)
     _check_slots(evidence, rows, ids)
 
 
@@ -84,7 +87,7 @@ def _ids(evidence: Evidence) -> tuple[I64, I64, list[bytes]]:
     return tenants, concatenated(values, 4).view("<u4").ravel().astype(np.int64), ids
 
 
-def _check_counts(evidence: Evidence, tenants: dict[int, int], numbers: I64) -> None:
+def _check_counts(evidence: Evidence, tenants: dict[int, int], numbers: I64, n_rows: int) -> None:
     """Compare the counters with the table of ids."""
     findings = evidence.findings
     found = dict(zip(*(column.tolist() for column in np.unique(numbers, return_counts=True)), strict=True))
@@ -93,24 +96,41 @@ def _check_counts(evidence: Evidence, tenants: dict[int, int], numbers: I64) -> 
         if said != there:
             expected = "a known tenant" if said is None else f"{said} records"
             findings.add(CATALOG, f"tenant {number}", f"expected {expected}, found {there} ids")
-    if evidence.header.n_live != len(numbers):
-        findings.add(CATALOG, "meta entry 'n_live'", f"expected {len(numbers)}, found {evidence.header.n_live}")
+    if evidence.header.n_live != n_rows:
+        findings.add(CATALOG, "meta entry 'n_live'", f"expected {n_rows}, found {evidence.header.n_live}")
 
 
 def _check_owners(evidence: Evidence, numbers: I64, rows: I64, ids: list[bytes], owners: U32) -> None:
-    """Check that every row has one id, of the tenant that owns it."""
+    """Check that every row has one id, and that its owner sees it."""
     findings = evidence.findings
-    seen, times = np.unique(rows, return_counts=True)
-    for row in seen[times > 1].tolist():
-        findings.add(CATALOG, f"row {row}", "expected one id, found several")
-    said = owners[rows]
-    for i in np.flatnonzero((said != 0xFFFFFFFF) & (said != numbers)).tolist():
-        what = f"expected tenant {numbers[i]} as the owner, found tenant {said[i]}"
-        findings.add(CATALOG, f"homes of row {rows[i]} ({ids[i]!r})", what)
+    order = np.lexsort((numbers, rows))
+    later = order[1:][rows[order[1:]] == rows[order[:-1]]]
+    first = order[np.searchsorted(rows[order], rows[later])]
+    for i, j in zip(first.tolist(), later.tolist(), strict=True):
+        if ids[i] != ids[j]:
+            findings.add(CATALOG, f"row {rows[i]}", f"expected one id, found several: {ids[i]!r}, {ids[j]!r}")
+    seen = np.unique(rows)
+    owned = np.unique(rows[owners[rows] == numbers])
+    for row in np.setdiff1d(seen[owners[seen] != 0xFFFFFFFF], owned).tolist():
+        what = f"expected tenant {owners[row]} as the owner to see it, found that it does not"
+        findings.add(CATALOG, f"homes of row {row}", what)
     nameless = owners != 0xFFFFFFFF
     nameless[rows] = False
     for row in np.flatnonzero(nameless).tolist():
         findings.add(CATALOG, f"homes of row {row}", "expected an id for a row that has homes, found none")
+
+
+def _check_viewers(evidence: Evidence, numbers: I64, rows: I64, owners: U32, viewers: U64) -> None:
+    """Check that a tenant has a row in its lists exactly when it has the row's id."""
+    shift = np.uint64(32)
+    known = owners[rows] != 0xFFFFFFFF  # of a row without homes nothing is said
+    named = np.unique(rows[known].astype(np.uint64) << shift | numbers[known].astype(np.uint64))
+    for pair in np.setdiff1d(named, viewers).tolist():
+        what = f"expected a list of tenant {pair & 0xFFFFFFFF}, which has its id, found none"
+        evidence.findings.add(CATALOG, f"homes of row {pair >> 32}", what)
+    for pair in np.setdiff1d(viewers, named).tolist():
+        what = f"expected no list of tenant {pair & 0xFFFFFFFF}, which does not have its id"
+        evidence.findings.add(CATALOG, f"homes of row {pair >> 32}", what)
 
 
 def _check_slots(evidence: Evidence, rows: I64, ids: list[bytes]) -> None:

@@ -102,7 +102,19 @@ def test_contradictions_in_the_catalog_are_named(tmp_path):
         txn.delete(first_key(txn, catalog.LISTS)[0])
 
     def counter(writer, txn):
+        txn.delete(first_key(txn, catalog.MEMBERS)[0])
+
+    def name_lost(writer, txn):
         txn.delete(first_key(txn, catalog.TENANTS)[0])
+
+    def log_lost(writer, txn):
+        txn.put(catalog.LOG + catalog.LOG_KEY.pack(0, 1), b"\0\0\0\0")
+
+    def waiting_stranger(writer, txn):
+        txn.put(catalog.PENDING + catalog.PAIR_KEY.pack(77, 1), b"\1")
+
+    def stepchild(writer, txn):
+        catalog.put_summed(txn, catalog.CHILDREN + catalog.U32_KEY.pack(1), b"\2\0\0\0")
 
     def sum_lost(writer, txn):
         txn.delete(first_key(txn, catalog.SUMS)[0])
@@ -129,6 +141,10 @@ def test_contradictions_in_the_catalog_are_named(tmp_path):
         outside: "expected an extent below page",
         list_lost: "found neither list nor free",
         counter: "expected a known tenant",
+        name_lost: "expected a name that leads to it",
+        log_lost: "log of tenant 0",
+        waiting_stranger: "waiting list (tenant 77, cell 1)",
+        stepchild: "children of cell 1",
         sum_lost: "expected checksum entry",
         cell: "table 3",
         meta: "engine/batch",

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from ramet.storage import records
 from ramet.storage.catalog import MAX_ID_BYTES
 from ramet.storage.errors import DuplicateIdError
-from ramet.storage.reader import decode_homes
+from ramet.storage.homes import HomeTable, decode_homes
 from tests.storage import world
 from tests.storage.world import Store
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
-homes = st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=5), max_size=20)
+words = st.integers(0, 2**32 - 1)
+homes = st.lists(st.tuples(words, st.lists(st.tuples(words, words), max_size=5)), max_size=20)
 
 
 @given(st.lists(texts | st.just("a\0") | st.just("a"), unique=True, max_size=40))
@@ -38,23 +39,30 @@ def test_an_id_that_cannot_be_kept_is_refused(wrong):
         records.encode_ids(["good", wrong])
 
 
-@given(homes, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_packed_homes_are_those_of_the_naive_twin(cells, owner, tenant):
-    starts = np.cumsum([0] + [len(own) for own in cells])
-    flat = np.array([cell for own in cells for cell in own], np.uint32)
-    packed = records.pack_homes(owner, tenant, starts, flat)
+@given(homes)
+def test_encoded_homes_are_those_of_the_naive_twin_and_decode_to_the_same(rows):
+    table = HomeTable(
+        owners=np.array([owner for owner, _ in rows], np.uint32),
+        starts=np.cumsum([0] + [len(own) for _, own in rows]),
+        tenants=np.array([tenant for _, own in rows for tenant, _ in own], np.uint32),
+        cells=np.array([cell for _, own in rows for _, cell in own], np.uint32),
+    )
+    packed = table.encoded()
     naive = [
-        struct.pack("<IH", owner, len(own)) + b"".join(struct.pack("<II", tenant, c) for c in own) for own in cells
+        struct.pack("<IH", owner, len(own)) + b"".join(struct.pack("<II", *pair) for pair in own) for owner, own in rows
     ]
     assert packed == naive
-    for value, own in zip(packed, cells, strict=True):
-        assert decode_homes(value).lists == [(tenant, cell) for cell in own]
+    for value, (owner, own) in zip(packed, rows, strict=True):
+        assert (decode_homes(value).owner, decode_homes(value).lists) == (owner, own)
+    again = HomeTable.decoded(packed)
+    for field in ("owners", "starts", "tenants", "cells"):
+        assert (getattr(again, field) == getattr(table, field)).all()
 
 
-def test_joined_homes_keep_the_lists_of_other_tenants():
-    old = struct.pack("<IH6I", 1, 3, 1, 10, 2, 20, 1, 11)
-    new = struct.pack("<IH2I", 1, 1, 1, 12)
-    assert decode_homes(records.joined_homes(old, 1, new)).lists == [(1, 12), (2, 20)]
+@pytest.mark.parametrize("wrong", [b"", b"\1\0\0\0\1\0", struct.pack("<IH2I", 1, 2, 3, 4), b"\0" * 9])
+def test_damaged_homes_are_refused(wrong):
+    with pytest.raises((struct.error, ValueError)):
+        HomeTable.decoded([struct.pack("<IH2I", 1, 1, 3, 4), wrong])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from ramet.storage.datafile import DataFile
 from ramet.storage.errors import ClosedError, DuplicateIdError, StorageError, StorageFullError, WriterBusyError
+from ramet.storage.homes import HomeTable
 from ramet.storage.transaction import WriteTransaction
 from ramet.storage.verify import verify
 from tests.storage import world
@@ -92,12 +93,16 @@ def test_homes_of_several_tenants_are_kept_apart(tmp_path):
     with Store.create(tmp_path / "c", world.SETTINGS) as store, store.write() as writer:
         owner, guest = writer.ensure_tenant("owner"), writer.ensure_tenant("guest")
         writer.append_rows(owner, ["a", "b"], world.vectors_of([0, 1]))
-        writer.put_homes(0, owner, owner, np.array([0, 1, 3]), np.array([5, 6, 7], np.uint32))
-        writer.put_homes(1, owner, guest, np.array([0, 1]), np.array([9], np.uint32))
-        assert (writer.homes(0).lists, sorted(writer.homes(1).lists)) == ([(0, 5)], [(0, 6), (0, 7), (1, 9)])
+        table = HomeTable(
+            owners=np.array([owner, owner], np.uint32),
+            starts=np.array([0, 1, 4]),
+            tenants=np.array([owner, owner, owner, guest], np.uint32),
+            cells=np.array([5, 6, 7, 9], np.uint32),
+        )
+        writer.put_home_table(np.array([0, 1]), table)
+        assert (writer.homes(0).lists, writer.homes(1).lists) == ([(0, 5)], [(0, 6), (0, 7), (1, 9)])
+        assert writer.homes_of(np.array([1])).cells.tolist() == [6, 7, 9]
         writer.put_homes(1, owner, owner, np.array([0, 1]), np.array([5], np.uint32))
-        assert sorted(writer.homes(1).lists) == [(0, 5), (1, 9)]
-        writer.put_homes(1, owner, guest, np.array([0, 0]), np.array([], np.uint32))
         assert writer.homes(1).lists == [(0, 5)]
         for first, starts in ((1, [0, 1, 1]), (0, [0, 2]), (0, [1, 0]), (-1, [0, 0])):
             with pytest.raises(ValueError):

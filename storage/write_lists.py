@@ -1,0 +1,232 @@
+"""What a writer can do to posting lists: write them whole, or change some rows of them."""
+
+from typing import Any
+
+import numpy as np
+
+from ramet.storage import catalog, records
+from ramet.storage.errors import CorruptionError
+from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, checksum
+from ramet.storage.postings import ListBatch, ListEdit, checked_batch, checked_edit, merged_lists, write_batch
+from ramet.storage.reader import I64, LIST_DTYPE, U8, U32, check_directory
+from ramet.storage.snapshot import ListContent, list_content
+from ramet.storage.transaction import WriteTransaction
+
+# Lists rewritten together: their content stays in the cache between the steps.
+TOGETHER = 256
+
+
+class ListWriter(WriteTransaction):
+    """Posting lists."""
+
+    def write_lists(
+        self, tenant: int, cells: U32, starts: I64, rows: U32, factors: U32, codes: U8, slack: float = 0.0
+    ) -> None:
+        """Write whole posting lists of one tenant, replacing those of the same cell.
+
+        Parameters
+        ----------
+        tenant : int
+        cells : array of uint32, shape (n,)
+            New extents are consecutive in this order.
+        starts : array of int64, shape (n + 1,)
+            List i holds ``rows[starts[i]:starts[i + 1]]`` and the same part of the other columns.
+        rows : array of uint32, shape (total,)
+        factors : array of 4-byte words, shape (n_factors, total)
+        codes : array of uint8, shape (total, code_bytes)
+        slack : float
+            Share of free places to leave in each extent, 0.25 for a quarter.
+
+        Raises
+        ------
+        ValueError
+            A shape does not fit, a cell is named twice, or a row does not exist.
+        StorageFullError
+        """
+        numbers = np.ascontiguousarray(cells, dtype=np.uint32)
+        batch = checked_batch(self._core.layout, numbers, starts, rows, factors, codes)
+        self._check_lists(tenant, batch.rows)
+        if len(numbers) == 0:
+            return
+        with self._step(POSTINGS) as txn:
+            prefix = catalog.LISTS + catalog.U32_KEY.pack(tenant)
+            if not catalog.range_is_empty(txn, prefix):
+                for cell in records.byte_items(numbers, ">u4"):
+                    self._free_list(txn, prefix + cell)
+            self._place_lists(txn, tenant, numbers, batch, slack)
+
+    def _check_lists(self, tenant: int, rows: U32) -> None:
+        if self.member(tenant) is None:
+            raise ValueError(f"there is no tenant of number {tenant}; make it with ensure_tenant")
+        if int(rows.max(initial=0)) >= max(self.n_rows, 1):
+            raise ValueError(f"a list names row {rows.max()}, but there are {self.n_rows}")
+
+    def _place_lists(self, txn: Any, tenant: int, cells: U32, batch: ListBatch, slack: float) -> None:
+        """Write lists into new extents and enter them in the directory."""
+        layout = self._core.layout
+        n_pages = layout.pages_for(np.diff(batch.starts), slack)
+        pages = self._allocator.allocate(n_pages)
+        entries = write_batch(layout, batch, pages, n_pages, self._files[POSTINGS].write)
+        self._put_entries(txn, tenant, cells, entries)
+
+    def _put_entries(self, txn: Any, tenant: int, cells: U32, entries: Any) -> None:
+        prefix = catalog.LISTS + catalog.U32_KEY.pack(tenant)
+        order = np.argsort(cells)
+        keys = [prefix + cell for cell in records.byte_items(cells[order], ">u4")]
+        values = records.byte_rows(entries[order].view(np.uint8).reshape(len(cells), -1))
+        catalog.put_sorted(txn, keys, values)
+        self._touch(tenant, cells.tolist())
+
+    def edit_lists(self, tenant: int, edit: ListEdit, slack: float) -> I64:
+        """Drop rows from lists of one tenant and add rows to them.
+
+        A list that only grows and has room in its extent grows in place: what is behind the committed rows, no reader
+        looks at. Every other list gets a new extent. A list is made when there is none, and deleted when its last row
+        goes. Whatever is kept of an old list is compared with its checksum before.
+
+        Parameters
+        ----------
+        tenant : int
+        edit : ListEdit
+        slack : float
+            Share of free places in new extents.
+
+        Returns
+        -------
+        array of int64, shape (n,)
+            Rows in each list afterwards.
+
+        Raises
+        ------
+        ValueError
+            A shape does not fit, a cell is named twice, a row does not exist, or one that is to go is not there.
+        CorruptionError
+            A list does not match its checksum.
+        StorageFullError
+        """
+        edit = checked_edit(self._core.layout, edit)
+        self._check_lists(tenant, edit.add.rows)
+        if len(edit.cells) == 0:
+            return np.empty(0, np.int64)
+        with self._step(POSTINGS) as txn:
+            prefix = catalog.LISTS + catalog.U32_KEY.pack(tenant)
+            keys = [prefix + cell for cell in records.byte_items(edit.cells, ">u4")]
+            entries = self._entries(tenant, edit.cells, [txn.get(key) for key in keys])
+            grown: I64 = edit.n_added + entries["count"]
+            capacities = self._core.layout.capacities_for(entries["n_pages"])
+            inside = (edit.n_dropped == 0) & (entries["n_pages"] > 0) & (grown <= capacities)
+            self._append_inside(txn, tenant, edit, entries, np.flatnonzero(inside))
+            rest = np.flatnonzero(~inside)
+            for first in range(0, len(rest), TOGETHER):
+                self._rewrite(txn, tenant, edit, entries, rest[first : first + TOGETHER], slack)
+        return grown - edit.n_dropped
+
+    def _entries(self, tenant: int, cells: U32, values: list[bytes | None]) -> Any:
+        """Directory entries of lists, zeros where there is none."""
+        none = bytes(LIST_DTYPE.itemsize)
+        try:
+            entries = np.frombuffer(b"".join([value or none for value in values]), LIST_DTYPE)
+        except ValueError as error:
+            raise self._damaged(f"lists of tenant {tenant}", "24-byte entries", error) from error
+        there = entries["n_pages"] > 0
+        bad = check_directory(entries, self._core.layout, self.end_page) & there
+        if len(entries) != len(cells) or bad.any():
+            raise self._damaged(f"lists of tenant {tenant}", "extents that hold their rows", entries[bad])
+        return entries
+
+    def _append_inside(self, txn: Any, tenant: int, edit: ListEdit, entries: Any, which: I64) -> None:
+        """Grow lists within their extents."""
+        if len(which) == 0:
+            return
+        layout, file = self._core.layout, self._files[POSTINGS]
+        end = self.end_page * PAGE_BYTES
+        view = memoryview(self.mapping(POSTINGS, end).bytes(0, end))  # type: ignore[arg-type]
+        new = entries[which].copy()
+        add, width = edit.add, layout.code_bytes
+        sums: list[int] = []
+        for i, page, n_pages, count in zip(
+            which.tolist(), new["page"].tolist(), new["n_pages"].tolist(), new["count"].tolist(), strict=True
+        ):
+            base, capacity = page * PAGE_BYTES, layout.capacity_for(n_pages)
+            self._check_sum(view, tenant, int(edit.cells[i]), entries[i])
+            a, b = int(add.starts[i]), int(add.starts[i + 1])
+            file.write(base + 4 * count, add.rows[a:b].data)
+            for f in range(layout.n_factors):
+                file.write(base + layout.factor_offset(capacity, f) + 4 * count, add.factors[f, a:b].data)
+            if width:
+                file.write(base + layout.codes_offset(capacity) + count * width, add.codes[a:b].data)
+            sums.append(_checksum_at(view, base, layout, capacity, count + b - a))
+        new["count"] += edit.n_added[which].astype(np.uint32)
+        new["checksum"] = np.array(sums, np.uint64)
+        self._put_entries(txn, tenant, edit.cells[which], new)
+
+    def _check_sum(self, view: memoryview, tenant: int, cell: int, entry: Any) -> None:
+        """Raise `CorruptionError` when the content of a list is not what its checksum says."""
+        page, n_pages, count, stored = entry.tolist()
+        layout = self._core.layout
+        found = _checksum_at(view, page * PAGE_BYTES, layout, layout.capacity_for(n_pages), count)
+        if found != stored:
+            where = f"list (tenant {tenant}, cell {cell}) at pages {page} to {page + n_pages - 1}"
+            raise CorruptionError(self._core.path / POSTINGS, where, f"checksum {stored:016x}", f"{found:016x}")
+
+    def _rewrite(self, txn: Any, tenant: int, edit: ListEdit, entries: Any, which: I64, slack: float) -> None:
+        """Write lists anew without the rows that go and with those that come; delete those that end up empty."""
+        old = [self._content(tenant, int(edit.cells[i]), entries[i]) for i in which.tolist()]
+        batch, missing = merged_lists(self._core.layout, edit, which, old)
+        if missing is not None:
+            raise ValueError(f"row {missing} is to leave a list of tenant {tenant} that does not hold it")
+        prefix = catalog.LISTS + catalog.U32_KEY.pack(tenant)
+        left = np.diff(batch.starts) > 0
+        for i, stays in zip(which.tolist(), left.tolist(), strict=True):
+            key = prefix + catalog.U32_KEY.pack(int(edit.cells[i]))
+            if self._free_list(txn, key) and not stays:
+                txn.delete(key)
+        gone = edit.cells[which[~left]]
+        if len(gone):
+            self._touch(tenant, gone.tolist())
+        if left.any():
+            kept = ListBatch(
+                starts=np.concatenate([batch.starts[:-1][left], batch.starts[-1:]]),
+                rows=batch.rows, factors=batch.factors, codes=batch.codes,
+            )  # fmt: skip
+            self._place_lists(txn, tenant, edit.cells[which[left]], kept, slack)
+
+    def _content(self, tenant: int, cell: int, entry: Any) -> ListContent:
+        """Return the content of a list, compared with its checksum; empty for none."""
+        page, n_pages, count, _ = entry.tolist()
+        end = self.end_page * PAGE_BYTES
+        mapping = self.mapping(POSTINGS, end)
+        if n_pages:
+            self._check_sum(memoryview(mapping.bytes(0, end)), tenant, cell, entry)  # type: ignore[arg-type]
+        return list_content(mapping, self._core.layout, page, n_pages, count)
+
+    def read_list(self, tenant: int, cell: int) -> ListContent:
+        """Return the content of a list as this writer sees it, compared with its checksum; empty when there is none."""
+        key = catalog.LISTS + catalog.PAIR_KEY.pack(tenant, cell)
+        entries = self._entries(tenant, np.array([cell], np.uint32), [self._reading().get(key)])
+        return self._content(tenant, cell, entries[0])
+
+    def delete_list(self, tenant: int, cell: int) -> bool:
+        """Delete a posting list and free its extent; return whether there was one."""
+        key = catalog.LISTS + catalog.PAIR_KEY.pack(tenant, cell)
+        with self._step(CATALOG) as txn:
+            there = self._free_list(txn, key) and bool(txn.delete(key))
+            if there:
+                self._touch(tenant, [cell])
+        return there
+
+    def _free_list(self, txn: Any, key: bytes) -> bool:
+        value = txn.get(key)
+        if value is None:
+            return False
+        page, n_pages, _, _ = catalog.LIST_VALUE.unpack(value)
+        self._allocator.free(page, n_pages)
+        return True
+
+
+def _checksum_at(view: memoryview, base: int, layout: Any, capacity: int, count: int) -> int:
+    """Checksum of the first `count` rows of the list whose extent begins at byte `base` of the mapped posting file."""
+    column = 4 * capacity
+    parts = [view[base + f * column : base + f * column + 4 * count] for f in range(1 + layout.n_factors)]
+    start = base + layout.codes_offset(capacity)
+    return checksum(*parts, view[start : start + count * layout.code_bytes])
