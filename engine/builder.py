@@ -18,12 +18,15 @@ from ramet.engine.calibrate import measure
 from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
 from ramet.engine.errors import NotEmptyError
 from ramet.engine.hits import BuildReport
-from ramet.engine.searcher import CURVE, NAVIGATOR, Searcher
+from ramet.engine.curves import OWN, to_meta
+from ramet.engine.navigation import NAVIGATOR, pack_navigator
+from ramet.engine.searcher import Searcher
 from ramet.engine.settings import Settings
 from ramet.index.assign import Assignment, ClosureConfig
 from ramet.index.build import make_lists
 from ramet.index.clustering import ClusterConfig
 from ramet.index.codes import encode_rows
+from ramet.index.navigate import Navigator
 from ramet.index.source import ArraySource
 from ramet.index.tree import Tree
 from ramet.storage.store import Store
@@ -190,6 +193,8 @@ def _write(
     numbers = np.arange(len(tree.parents), dtype=np.uint32)
     payload = np.ascontiguousarray(tree.centroids).view(np.uint8).reshape(len(numbers), -1)
     writer.put_cells(numbers, tree.parents, tree.levels, payload)
+    for cell, children in tree.children():
+        writer.put_children(cell, children)
     sorted_vectors = vectors[order]
     apart = sorted_vectors.view(np.uint8).reshape(len(order), -1) if settings.codes == "sq8" else None
     writer.append_rows(tenant, [ids[i] for i in order.tolist()], apart)
@@ -201,17 +206,18 @@ def _write(
     writer.put_homes(0, tenant, tenant, starts, (positions + tree.first_leaf).astype(np.uint32))
     by_cell = np.argsort(positions, kind="stable")
     _write_lists(writer, settings, sorted_vectors, tenant, tree, positions[by_cell], rows[by_cell])
-    writer.put_blob(NAVIGATOR.format(tenant=tenant), _navigation(tree, settings, options))
+    leaves = np.arange(tree.first_leaf, len(numbers), dtype=np.uint32)
+    writer.put_blob(NAVIGATOR.format(tenant=tenant), pack_navigator(leaves, _navigator(tree, settings, options)))
     return order
 
 
-def _navigation(tree: Tree, settings: Settings, options: BuildOptions) -> bytes:
-    """Serialized navigator of the posting cells."""
+def _navigator(tree: Tree, settings: Settings, options: BuildOptions) -> Navigator:
+    """Navigator of the posting cells, of the kind asked for."""
     if options.navigation == "hnsw":
         from ramet.index.navigate_hnsw import HnswNavigator  # faiss takes 80 ms to import
 
-        return HnswNavigator.build(tree.leaves, settings.metric.number).to_bytes()
-    return tree.navigator.to_bytes()
+        return HnswNavigator.build(tree.leaves, settings.metric.number)
+    return tree.navigator
 
 
 def _write_lists(
@@ -247,7 +253,9 @@ def _measure(
     with store.read() as snapshot:
         tenant = snapshot.tenant_number(options.tenant)
         assert tenant is not None, "the tenant was just committed"
-        searcher = Searcher(store, snapshot, settings, tenant)
+        member = snapshot.member(tenant)
+        assert member is not None, "as its name"
+        searcher = Searcher(snapshot, settings, member)
         points: list[tuple[int, int, float, float]] = []
         if len(queries):
             rows = np.empty(len(order), np.int64)
@@ -256,5 +264,6 @@ def _measure(
             points = measure(searcher, block, own_rows=rows[queries], n_threads=options.n_threads)
     curve = RecallCurve(points, searcher.n_lists)
     with store.write() as writer:
-        writer.set_meta(CURVE.format(tenant=tenant), curve.to_meta())
+        writer.set_meta(OWN.format(tenant=tenant), to_meta(curve))
+        writer.touch(tenant)
     return curve

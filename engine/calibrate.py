@@ -46,11 +46,11 @@ def measure(
         return []
     residency = Residency()
 
-    def distances(nprobe: int) -> npt.NDArray[np.float32]:
-        found = searcher.search(queries, depth, nprobe, residency=residency, n_threads=n_threads)
+    def distances(nprobe: int, exact: bool = False) -> npt.NDArray[np.float32]:
+        found = searcher.search(queries, depth, nprobe, exact=exact, residency=residency, n_threads=n_threads)
         return _others(*found, own_rows)
 
-    truth = distances(searcher.n_lists)
+    truth = distances(searcher.n_lists, exact=True)
     limits = {k: truth[:, k - 1] + np.abs(truth[:, k - 1]) * TOLERANCE + 1e-9 for k in ks}
     points: list[tuple[int, int, float, float]] = []
     for nprobe in [p for p in GRID if p < searcher.n_lists]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,22 @@ def name(value: object, argument: str) -> str:
     if size > MAX_NAME_BYTES:
         raise ArgumentError(argument, f"has {size} bytes in UTF-8; at most {MAX_NAME_BYTES} are allowed")
     return value
+
+
+def tenants(value: object, argument: str = "tenant") -> tuple[str, ...]:
+    """One tenant's name or several, each once, in the order given.
+
+    Raises
+    ------
+    ArgumentError
+        No name, a wrong one, or none at all.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        return (name(value, argument),)
+    names = tuple(dict.fromkeys(name(one, f"{argument}[{i}]") for i, one in enumerate(value)))
+    if not names:
+        raise ArgumentError(argument, "names no tenant; pass at least one")
+    return names
 
 
 def record_ids(ids: Sequence[str] | None, n: int) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,13 @@ from ramet.engine import checks, reads
 from ramet.engine.builder import BuildOptions, Progress, build
 from ramet.engine.calibrate import measure
 from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
+from ramet.engine.curves import OWN, to_meta
 from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import BuildReport, CurvePoint, Hits, Record
 from ramet.engine.residency import Residency
-from ramet.engine.searcher import CURVE, Searcher
+from ramet.engine.search import Effort, search
+from ramet.engine.searcher import Searcher
+from ramet.engine.searchers import Searchers, StaleSnapshotError
 from ramet.engine.settings import Settings
 from ramet.engine.stats import collect
 from ramet.engine.threads import n_cores
@@ -37,7 +41,7 @@ class Collection:
         self._store = store
         self._settings = Settings.from_storage(store.settings)
         self._residency = Residency(may_ask=os.access(store.path / POSTINGS, os.W_OK))
-        self._searchers: dict[str, Searcher] = {}
+        self._searchers = Searchers(self._settings)
         self.closed = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -148,14 +152,15 @@ class Collection:
         threads = checks.given(n_threads, n_cores(), "n_threads", 1024)
         if len(block) < 2:
             raise ArgumentError("queries", f"{len(block)} is too few to measure recall; pass some hundred")
-        with self._store.read() as snapshot:
-            searcher = self._searcher(snapshot, tenant)
-            if searcher is None or searcher.n_lists == 0:
+        with self._searching((checks.name(tenant, "tenant"),)) as (_, searchers):
+            if not searchers:
                 raise ArgumentError("tenant", f"{tenant!r} has no records to measure on")
+            searcher = searchers[0]
             points = measure(searcher, block, own_rows=None, n_threads=threads)
         curve = RecallCurve(points, searcher.n_lists)
         with self._store.write() as writer:
-            writer.set_meta(CURVE.format(tenant=searcher.tenant), curve.to_meta())
+            writer.set_meta(OWN.format(tenant=searcher.tenant), to_meta(curve))
+            writer.touch(searcher.tenant)
         return curve.table()
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -165,7 +170,7 @@ class Collection:
         vectors: Any,
         k: int = 10,
         *,
-        tenant: str = checks.DEFAULT_TENANT,
+        tenant: str | Sequence[str] = checks.DEFAULT_TENANT,
         recall: float | None = None,
         nprobe: int | None = None,
         exact: bool = False,
@@ -181,8 +186,10 @@ class Collection:
         vectors : array-like (dim,) or (n, dim)
         k : int
             Results wanted; fewer come back when the tenant has fewer records.
-        tenant : str
-            Whose records; a tenant without records gives no hits.
+        tenant : str or sequence of str
+            Whose records; a tenant without records gives no hits. Several tenants are searched on one snapshot, each
+            with ``nprobe`` lists or to the recall target, and a record that more than one of them sees comes back
+            once. Lists of other tenants are not read.
         recall : float, optional
             Share of the true k nearest to find on average (default 0.95): sets the number of posting lists read, by
             the curve measured on this collection for k = 10 and 100. Another k uses the next larger of the two; beyond
@@ -216,28 +223,59 @@ class Collection:
             k = checks.positive(k, "k", checks.MAX_K)
         if (recall is not None) + (nprobe is not None) + bool(exact) > 1:
             raise ArgumentError("recall", "is given together with nprobe or exact; pass one of the three")
-        with self._store.read() as snapshot:
-            searcher = self._searcher(snapshot, tenant)
-            if searcher is None or searcher.n_records == 0 or len(queries) == 0:
+        effort = Effort(
+            recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
+            nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
+            exact=bool(exact) or recall == 1.0,
+            ratio=0.0 if prune is None else checks.prune_ratio(prune, self._settings),
+            n_threads=n_cores() if n_threads is None else checks.positive(n_threads, "n_threads", 1024),
+        )
+        names = (tenant,) if type(tenant) is str and tenant in self._searchers else checks.tenants(tenant)
+        with self._searching(names) as (snapshot, searchers):
+            if not searchers or len(queries) == 0:
                 return reads.no_hits(len(queries), single, self._settings, with_vectors)
-            k = min(k, searcher.n_records)
-            probes = self._probes(searcher, k, recall, nprobe, exact)
-            ratio = 0.0 if prune is None else checks.prune_ratio(prune, self._settings)
             if check:
-                reads.check_lists(snapshot, searcher, queries, probes)
-            threads = n_cores() if n_threads is None else checks.positive(n_threads, "n_threads", 1024)
-            rows, distances = searcher.search(
-                queries, k, probes, ratio=ratio, residency=self._residency, n_threads=threads
-            )
+                for searcher in searchers:
+                    reads.check_lists(snapshot, searcher, queries, effort.probes(searcher, k))
+            rows, distances = search(searchers, queries, k, effort, self._residency)
             return reads.hits(snapshot, self._settings, rows, distances, single, with_vectors)
 
-    def _probes(self, searcher: Searcher, k: int, recall: float | None, nprobe: int | None, exact: bool) -> int:
-        """Posting lists to read."""
-        if exact:
-            return searcher.n_lists
-        if nprobe is not None:
-            return checks.positive(nprobe, "nprobe", 1 << 31)
-        return searcher.nprobe_for(DEFAULT_RECALL if recall is None else checks.share(recall, "recall"), k)
+    def scanned(
+        self,
+        vectors: Any,
+        *,
+        tenant: str = checks.DEFAULT_TENANT,
+        recall: float | None = None,
+        nprobe: int | None = None,
+    ) -> float:
+        """Rows that a query compares its vector with, on average over the given queries, copies in several lists included.
+
+        What a recall costs, whatever the machine; arguments as in `query`.
+        """
+        queries, _ = checks.query_form(vectors, self._settings)
+        effort = Effort(
+            recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
+            nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
+        )
+        with self._searching(checks.tenants(tenant)) as (_, searchers):
+            return sum(s.rows_scanned(queries, effort.probes(s, 10), self._residency) for s in searchers)
+
+    @contextmanager
+    def _searching(self, names: tuple[str, ...]) -> Iterator[tuple[Snapshot, list[Searcher]]]:
+        """A snapshot, and the searchers of the tenants that have records in it."""
+        while True:
+            snapshot = self._store.read()
+            try:
+                found = [self._searchers.of(snapshot, name) for name in names]
+            except StaleSnapshotError:  # another thread has seen a newer commit since: so do we
+                snapshot.close()
+                continue
+            except BaseException:
+                snapshot.close()
+                raise
+            break
+        with snapshot:
+            yield snapshot, [searcher for searcher in found if searcher is not None and searcher.n_lists]
 
     def get(
         self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, with_vectors: bool = True
@@ -260,7 +298,8 @@ class Collection:
         with self._store.read() as snapshot:
             if tenant is None:
                 return snapshot.n_live
-            return snapshot.tenants().get(checks.name(tenant, "tenant"), 0)
+            number = snapshot.tenant_number(checks.name(tenant, "tenant"))
+            return 0 if number is None else snapshot.count(number)
 
     def __len__(self) -> int:
         """Records of all tenants."""
@@ -322,14 +361,3 @@ class Collection:
     def __repr__(self) -> str:
         s = self._settings
         return f"Collection({self.name!r}, dim={s.dim}, metric={s.metric_name!r}, dtype={s.dtype_name!r})"
-
-    def _searcher(self, snapshot: Snapshot, tenant: str) -> Searcher | None:
-        """The tenant's searcher for this snapshot; None when there is no such tenant."""
-        searcher = self._searchers.get(tenant) if type(tenant) is str else None
-        if searcher is not None and searcher.txn_id == snapshot.txn_id:
-            return searcher
-        number = snapshot.tenant_number(checks.name(tenant, "tenant"))
-        if number is None:
-            return None
-        searcher = self._searchers[tenant] = Searcher(self._store, snapshot, self._settings, number)
-        return searcher

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
 import numpy as np
 
 from ramet.engine.hits import CurvePoint
@@ -15,6 +13,9 @@ MEASURED_K = (10, 100)
 
 MARGIN = 1.5
 """Standard errors that a measured mean must lie above the target: the curve comes from some hundred queries."""
+
+MOST_KNOWN = 1000
+"""Answers that a curve remembers."""
 
 
 class RecallCurve:
@@ -30,11 +31,7 @@ class RecallCurve:
     def __init__(self, points: list[tuple[int, int, float, float]], n_lists: int) -> None:
         self.points = points
         self.n_lists = n_lists
-
-    @classmethod
-    def from_meta(cls, stored: Any, n_lists: int) -> RecallCurve:
-        """Curve as it was stored; None gives one without points."""
-        return cls([(int(k), int(p), float(r), float(e)) for k, p, r, e in stored or []], n_lists)
+        self._known: dict[tuple[float, int], int] = {}
 
     def to_meta(self) -> list[list[float]]:
         """Form to store as JSON."""
@@ -49,6 +46,14 @@ class RecallCurve:
 
         Between two measured points the logarithm of nprobe is interpolated; beyond the last one, all lists are read.
         """
+        known = self._known.get((recall, k))
+        if known is None:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            known = self._known[recall, k] = self._probes(recall, k)
+        return known
+
+    def _probes(self, recall: float, k: int) -> int:
         if recall >= 1.0:
             return self.n_lists
         if not self.points:  # too few records to measure, or a build that was stopped before it measured

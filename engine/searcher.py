@@ -8,43 +8,34 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.curve import RecallCurve
+from ramet.engine.curves import curve_of, nprobe_for
+from ramet.engine.navigation import centroids_of, load_navigator, with_cells
 from ramet.engine.residency import Residency
 from ramet.engine.settings import Settings
 from ramet.engine.threads import in_pieces
 from ramet.index import defaults
-from ramet.index.errors import BrokenNavigatorError
 from ramet.index.kernels.exact import TOGETHER, exact_many
 from ramet.index.kernels.plan import IP, L2, PLAN, SQ8
-from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, search_many
-from ramet.index.navigate import HNSW_MAGIC, GroupNavigator, Navigator
-from ramet.storage.errors import CorruptionError
-from ramet.storage.format import CATALOG, PAGE_BYTES
+from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, ROWS, search_many
+from ramet.index.navigate import GroupNavigator
+from ramet.storage.format import PAGE_BYTES
 from ramet.storage.snapshot import Snapshot
-from ramet.storage.store import Store
+from ramet.storage.tenants import Member
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-
-NAVIGATOR = "navigator/{tenant}"
-"""Name of the blob with a tenant's navigator."""
-
-CURVE = "curve/{tenant}"
-"""Name of the meta entry with a tenant's recall curve."""
+U32 = npt.NDArray[np.uint32]
 
 PIECE = 8
 """Queries that are worth handing to another thread together."""
 
+MOST_DEAD = 4
+"""A searcher is made anew when more than one in this many of its cells has no list any more."""
+
+OBJECT_BYTES = 900
+"""What a searcher of one list takes: the objects around its few numbers."""
 
 _NONE_GIVEN = np.empty((0, 0), np.uint64)
-
-
-def load_navigator(data: bytes) -> Navigator:
-    """The navigator that was stored, of whichever kind."""
-    if data[: len(HNSW_MAGIC)] == HNSW_MAGIC:
-        from ramet.index.navigate_hnsw import HnswNavigator  # faiss takes 80 ms to import
-
-        return HnswNavigator.from_bytes(data)
-    return GroupNavigator.from_bytes(data)
 
 
 def pool_for(k: int) -> int:
@@ -52,77 +43,156 @@ def pool_for(k: int) -> int:
     return k + max(defaults.RERANK_EXTRA, k // 2)
 
 
+def bases_of(snapshot: Snapshot) -> tuple[int, int, int]:
+    """Addresses of the mapped files; another triple means that addresses taken before are of another mapping."""
+    return snapshot.postings_address, snapshot.rows_address, snapshot.vectors_address
+
+
 class Searcher:
-    """Arrays and addresses of one tenant's subtree; valid for snapshots with the transaction id it was made from.
+    """Arrays and addresses of one tenant's lists, as of transaction ``changed``; later snapshots may use it as long as
+    the tenant has not changed since.
 
     Parameters
     ----------
-    store : Store
-        Where the snapshot comes from.
     snapshot : Snapshot
     settings : Settings
-    tenant : int
-        Number of the tenant.
+    member : Member
+        The tenant, as the snapshot sees it.
     """
 
-    def __init__(self, store: Store, snapshot: Snapshot, settings: Settings, tenant: int) -> None:
-        self.txn_id = snapshot.txn_id
+    __slots__ = (
+        "_address", "_capacity", "_counts", "_mappings", "_numbers", "_place", "_settings", "_sorted", "bases",
+        "changed", "core", "curve", "longest", "n_lists", "n_records", "navigator", "plan", "tenant", "used", "valid_to",
+    )  # fmt: skip
+
+    def __init__(self, snapshot: Snapshot, settings: Settings, member: Member) -> None:
+        self._settings = settings
+        self._take(snapshot, member)
+        directory = snapshot.lists(member.number)
+        self.n_lists = len(directory)
+        self.curve: RecallCurve = curve_of(snapshot, member.number, self.n_lists)
+        if not self.n_lists:
+            return
+        self._numbers, self.navigator = load_navigator(snapshot, snapshot.core.path, settings, member.number, directory)
+        at = np.searchsorted(directory.cells, self._numbers)
+        self._address = self._addresses(directory.pages[at])
+        self._counts = np.ascontiguousarray(directory.counts[at], np.uint32)
+        self._capacity = snapshot.core.layout.capacities_for(directory.n_pages[at]).astype(np.uint32)
+        self._sorted: U32 | None = None
+        self._fill(snapshot)
+
+    def _take(self, snapshot: Snapshot, member: Member) -> None:
+        """Take over what does not depend on the lists."""
+        self.tenant = member.number
+        self.n_records = member.n_records
+        self.changed = member.changed
+        self.valid_to = snapshot.txn_id
+        self.core = snapshot.core  # of another one, transactions have other numbers
+        self.bases = bases_of(snapshot)
         self._mappings = snapshot.mappings  # the plan holds addresses only
-        self.tenant = tenant
-        self.directory = snapshot.lists(tenant)
-        self.n_lists = len(self.directory)
-        self.n_records = snapshot.count(tenant)
-        self.curve = RecallCurve.from_meta(snapshot.meta(CURVE.format(tenant=tenant)), self.n_lists)
-        self._probes: dict[tuple[float, int], int] = {}
-        self._metric = settings.metric
-        if self.n_lists:
-            self.navigator = self._navigator(store, snapshot, settings)
-            self._fill(store, snapshot, settings)
+        self.used = 0
 
-    def _navigator(self, store: Store, snapshot: Snapshot, settings: Settings) -> Navigator:
-        name = NAVIGATOR.format(tenant=self.tenant)
-        data = snapshot.blob(name)
-        try:
-            navigator = None if data is None else load_navigator(data)
-        except BrokenNavigatorError as error:
-            raise CorruptionError(store.path / CATALOG, f"blob {name!r}", "a navigator", error) from error
-        if navigator is None or navigator.n_cells != self.n_lists or navigator.dim != settings.dim:
-            found = "none" if navigator is None else f"{navigator.n_cells} cells x {navigator.dim}"
-            raise CorruptionError(
-                store.path / CATALOG, f"blob {name!r}", f"{self.n_lists} cells x {settings.dim}", found
-            )
-        return navigator
+    def _addresses(self, pages: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        return (np.uint64(self.bases[0]) + pages * np.uint64(PAGE_BYTES)).astype(np.uint64)
 
-    def _fill(self, store: Store, snapshot: Snapshot, settings: Settings) -> None:
-        self._address = (np.uint64(snapshot.postings_address) + self.directory.pages * np.uint64(PAGE_BYTES)).astype(
-            np.uint64
-        )
-        self._capacity = store.layout.capacities_for(self.directory.n_pages).astype(np.uint32)
-        self._counts = np.ascontiguousarray(self.directory.counts, dtype=np.uint32)
+    def _fill(self, snapshot: Snapshot) -> None:
+        """Make the plan; the arrays belong to this object."""
+        settings = self._settings
         plan = np.zeros(1, PLAN)
         self.navigator.fill(plan)
-        plan["metric"], plan["kind"] = self._metric.number, settings.kind
-        plan["n_rows"] = snapshot.n_rows
+        plan["metric"], plan["kind"] = settings.metric.number, settings.kind
+        plan["n_cells"], plan["n_rows"] = len(self._counts), snapshot.n_rows
         plan["list_address"] = self._address.ctypes.data
         plan["list_count"] = self._counts.ctypes.data
         plan["list_capacity"] = self._capacity.ctypes.data
-        plan["ids"], plan["id_bytes"] = snapshot.rows_address + PAGE_BYTES, snapshot.id_bytes
+        plan["ids"], plan["id_bytes"] = self.bases[1] + PAGE_BYTES, snapshot.id_bytes
         if settings.kind == SQ8:
-            plan["vectors"] = snapshot.vectors_address + PAGE_BYTES
+            plan["vectors"] = self.bases[2] + PAGE_BYTES
             plan["vector_bytes"] = settings.vector_bytes
             plan["half"] = int(settings.dtype_name == "float16")
         self.plan = plan
-        self._sq8 = settings.kind == SQ8
-        self._walks_inside = isinstance(self.navigator, GroupNavigator)
         self.longest = max(self.navigator.scratch(), int(self._counts.max()), 1)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory held, about."""
+        if not self.n_lists:
+            return OBJECT_BYTES
+        own = self._address.nbytes + self._counts.nbytes + self._capacity.nbytes
+        return OBJECT_BYTES + own + (self.navigator.n_bytes + self._numbers.nbytes if self.n_lists > 1 else 0)
+
+    def refreshed(self, snapshot: Snapshot, member: Member) -> Searcher | None:
+        """The tenant's searcher for a newer snapshot, made from this one; None when it has to be made from scratch.
+
+        Costs what the changed lists cost, and copies of 16 bytes a list. One thread at a time may do this.
+        """
+        if not self.n_lists or bases_of(snapshot) != self.bases or member.number != self.tenant:
+            return None
+        cells = snapshot.changed_cells(member, self.changed)
+        if cells is None or len(cells) > self.n_lists // 2:
+            return None
+        directory = snapshot.lists(member.number, cells)
+        self._sort()
+        place = np.searchsorted(self._sorted, cells)  # type: ignore[arg-type]
+        known = place < len(self._sorted)  # type: ignore[arg-type]
+        known[known] = self._sorted[place[known]] == cells[known]  # type: ignore[index]
+        new = np.intersect1d(cells[~known], directory.cells)
+        if len(new) and not isinstance(self.navigator, GroupNavigator):
+            return None
+        after = self._copied(snapshot, member)
+        if len(new):
+            after._add(new, centroids_of(snapshot, self._settings, new))
+        after._update(snapshot, cells, directory)
+        after.n_lists = int(np.count_nonzero(after._counts))
+        if not after.n_lists or (len(after._counts) - after.n_lists) * MOST_DEAD > len(after._counts):
+            return None
+        after.curve = self.curve if after.n_lists == self.n_lists else curve_of(snapshot, self.tenant, after.n_lists)
+        after._fill(snapshot)
+        return after
+
+    def _sort(self) -> None:
+        """Make the index from cell numbers to positions, on first use."""
+        if self._sorted is None:
+            self._place = np.argsort(self._numbers, kind="stable")
+            self._sorted = self._numbers[self._place]
+
+    def _copied(self, snapshot: Snapshot, member: Member) -> Searcher:
+        after: Searcher = object.__new__(type(self))
+        after._settings, after.navigator = self._settings, self.navigator
+        after._numbers, after._sorted, after._place = self._numbers, self._sorted, self._place
+        after._address, after._counts, after._capacity = self._address, self._counts.copy(), self._capacity.copy()
+        after._address = self._address.copy()
+        after._take(snapshot, member)
+        return after
+
+    def _add(self, cells: U32, centroids: Floats) -> None:
+        """Give further cells positions behind the others; their lists are still empty."""
+        assert isinstance(self.navigator, GroupNavigator) and self._sorted is not None
+        n, more = len(self._counts), len(cells)
+        self.navigator = with_cells(self.navigator, centroids)
+        at = np.searchsorted(self._sorted, cells)
+        self._sorted = np.insert(self._sorted, at, cells)
+        self._place = np.insert(self._place, at, np.arange(n, n + more))
+        self._numbers = np.concatenate([self._numbers, cells])
+        self._address = np.concatenate([self._address, np.zeros(more, np.uint64)])
+        self._counts = np.concatenate([self._counts, np.zeros(more, np.uint32)])
+        self._capacity = np.concatenate([self._capacity, np.zeros(more, np.uint32)])
+
+    def _update(self, snapshot: Snapshot, cells: U32, directory: Any) -> None:
+        """Enter the changed lists; those that are not in the directory are gone."""
+        assert self._sorted is not None
+        at = np.searchsorted(self._sorted, cells)
+        at = at[at < len(self._sorted)]
+        gone = self._sorted[at[np.isin(self._sorted[at], cells)]]
+        self._counts[self._place[np.searchsorted(self._sorted, gone)]] = 0
+        place = self._place[np.searchsorted(self._sorted, directory.cells)]
+        self._address[place] = self._addresses(directory.pages)
+        self._counts[place] = directory.counts
+        self._capacity[place] = snapshot.core.layout.capacities_for(directory.n_pages)
 
     def nprobe_for(self, recall: float, k: int) -> int:
         """Probes for a recall target, from the measured curve."""
-        key = (recall, k)
-        probes = self._probes.get(key)
-        if probes is None:
-            probes = self._probes[key] = max(1, self.curve.nprobe_for(recall, k))
-        return probes
+        return nprobe_for(self.curve, self.n_lists, recall, k)
 
     def search(
         self,
@@ -131,30 +201,35 @@ class Searcher:
         nprobe: int,
         *,
         ratio: float = 0.0,
+        exact: bool = False,
         residency: Residency,
         n_threads: int = 1,
+        stats: npt.NDArray[np.int64] | None = None,
     ) -> tuple[Rows, Floats]:
         """Rows and distances of the top k of each query, from ``nprobe`` lists.
 
-        Reading every list gives exact results: then distances come from full-precision rows throughout.
+        ``exact``: from every list, with full-precision distances throughout. ``stats``: counters to add to.
         """
         n = len(queries)
         rows: Rows = np.empty((n, k), np.int64)
         distances: Floats = np.empty((n, k), np.float32)
-        if nprobe >= self.n_lists and self._sq8:
+        if exact and self._settings.kind == SQ8:
             in_pieces(lambda a, b: exact_many(self.plan, queries, a, b, rows, distances), n, n_threads, TOGETHER)
             return rows, distances
-        pool = pool_for(k)
+        nprobe = self.n_lists if exact else min(nprobe, self.n_lists)
         ratio = 0.0 if nprobe >= self.n_lists else ratio  # every list means every list
+        pool, longest = pool_for(k), self.longest
 
         def work(first: int, last: int) -> None:
-            stats = np.zeros(N_STATS, np.int64)
+            counted = np.zeros(N_STATS, np.int64)
             given = self._given(queries, first, last, nprobe)
             search_many(
                 self.plan, self.navigator.starts, given, queries, first, last, nprobe, 1.0, ratio, pool,
-                residency.fetch, self.longest, rows, distances, stats,
+                residency.fetch, longest, rows, distances, counted,
             )  # fmt: skip
-            residency.note(stats.item(ABSENT), stats.item(FAULTS))
+            residency.note(counted.item(ABSENT), counted.item(FAULTS))
+            if stats is not None:
+                stats[:] += counted
 
         if n == 1:
             work(0, 1)
@@ -162,21 +237,31 @@ class Searcher:
             in_pieces(work, n, n_threads, PIECE)
         return rows, distances
 
+    def rows_scanned(self, queries: Floats, nprobe: int, residency: Residency) -> float:
+        """Rows that a query compares its vector with, on average, copies included."""
+        stats = np.zeros(N_STATS, np.int64)
+        self.search(queries, 1, nprobe, residency=residency, stats=stats)
+        return float(stats[ROWS]) / len(queries)
+
     def _given(self, queries: Floats, first: int, last: int, nprobe: int) -> npt.NDArray[np.uint64]:
         """Cells from a navigator outside the kernel, for queries ``first .. last``; empty when the kernel navigates."""
-        if self._walks_inside:
+        if isinstance(self.navigator, GroupNavigator):
             return _NONE_GIVEN
         keys = np.empty((last, min(nprobe, self.n_lists)), np.uint64)
-        keys[first:] = self.navigator.nearest(queries[first:last], nprobe, self._metric.number)
+        keys[first:] = self.navigator.nearest(queries[first:last], nprobe, self._settings.metric.number)
         return keys
 
     def probed(self, query: Floats, nprobe: int) -> list[int]:
         """Cells whose lists a query may read, nearest first."""
-        ranked = self._positions(query, nprobe, self._metric.number)
-        if self._metric.number == IP:  # the cell of the query's twin is read as well
+        metric = self._settings.metric.number
+        ranked = self._positions(query, nprobe, metric)
+        if metric == IP:  # the cell of the query's twin is read as well
             ranked += self._positions(query, 1, L2)
-        return [int(cell) for cell in self.directory.cells[ranked]]
+        return [int(cell) for cell in self._numbers[ranked]]
 
     def _positions(self, query: Floats, nprobe: int, metric: int) -> list[int]:
-        keys: Any = self.navigator.nearest(query[None], nprobe, metric)[0]
-        return [int(key) for key in keys & np.uint64(0xFFFFFFFF)]
+        """Positions of the cells nearest to a query; like the kernel, it passes over cells without a list."""
+        n_dead = len(self._counts) - self.n_lists
+        keys: Any = self.navigator.nearest(query[None], nprobe + n_dead, metric)[0]
+        found = [int(key) for key in keys & np.uint64(0xFFFFFFFF)]
+        return [position for position in found if self._counts[position]][:nprobe]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
-from ramet.engine.searcher import CURVE
+from ramet.engine.curve import DEFAULT_RECALL
+from ramet.engine.curves import curve_of, nprobe_for
 from ramet.engine.settings import Settings
 from ramet.storage.format import FORMAT_VERSION
 from ramet.storage.snapshot import Snapshot
@@ -39,7 +39,7 @@ def _tenant(snapshot: Snapshot, number: int | None, n_records: int) -> dict[str,
     assert number is not None, "the name came from the same snapshot"
     directory = snapshot.lists(number)
     lengths = directory.counts.astype(np.int64)
-    curve = RecallCurve.from_meta(snapshot.meta(CURVE.format(tenant=number)), len(directory))
+    curve = curve_of(snapshot, number, len(directory))
     spread = np.percentile(lengths, [0, 50, 90, 99, 100]) if len(lengths) else np.zeros(5)
     return {
         "records": n_records,
@@ -48,6 +48,6 @@ def _tenant(snapshot: Snapshot, number: int | None, n_records: int) -> dict[str,
         "list_length": dict(
             zip(("min", "p50", "p90", "p99", "max"), (round(float(v), 1) for v in spread), strict=True)
         ),
-        "nprobe_at_default_recall": curve.nprobe_for(DEFAULT_RECALL, 10) if len(directory) else 0,
+        "nprobe_at_default_recall": nprobe_for(curve, len(directory), DEFAULT_RECALL, 10) if len(directory) else 0,
         "curve": [{"k": p.k, "nprobe": p.nprobe, "recall": round(p.recall, 4)} for p in curve.table()],
     }

@@ -16,12 +16,14 @@ from ramet.index.clustering import assign, kmeans
 from ramet.index.errors import BrokenNavigatorError
 from ramet.index.kernels import plan as plans
 from ramet.index.kernels.codes import SQ8_FACTORS, sq8_encode
-from ramet.index.kernels.navigate import nearest_many
+from ramet.index.kernels.navigate import home_group, nearest_many
 from ramet.index.kernels.simd import PAD
 from ramet.index.source import FloatArray
 
 _HEADER = struct.Struct("<4sIQQQ")  # magic, dim, cells, groups, members
 _MAGIC = b"NAV1"
+LEAST_ROOM = 2
+"""Free slots that `GroupNavigator.with_room` leaves behind each group at least."""
 HNSW_MAGIC = b"HNS1"
 """First bytes of the other navigator's serialized form."""
 
@@ -59,16 +61,28 @@ def encode(vectors: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:
 class GroupNavigator:
     """Cells in groups (two levels), or all in one (flat) when they are few.
 
+    Members stand in *slots*. Behind those of each group there may be free slots, where `grown` puts further cells: the
+    arrays are shared by every navigator grown from one, and each of them looks only at the slots that it knows.
+
     Parameters
     ----------
     dim : int
+    n_cells : int
+        Positions of cells are below it.
     groups : tuple of arrays
         Codes (flat uint8) and factors (3, n_groups) of the groups' centres.
     starts : int64 array (n_groups + 1,)
-        Members of group g are ``starts[g]:starts[g + 1]``.
+        First slot of each group; the last element is the number of slots. Of a flat navigator: (1,), not used.
+    sizes : uint32 array (n_groups,)
+        Members of each group. Of a flat navigator: (1,), the number of members.
     members : tuple of arrays
-        Positions of cells (uint32), codes (flat uint8), factors (3, n_members).
+        For each slot: position of the cell (uint32), codes (flat uint8), factors (3, n_slots).
     """
+
+    __slots__ = (
+        "cells", "codes", "dim", "factors", "group_codes", "group_factors", "largest", "n_cells", "n_groups",
+        "n_members", "sizes", "starts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -76,29 +90,31 @@ class GroupNavigator:
         n_cells: int,
         groups: tuple[npt.NDArray[np.uint8], FloatArray],
         starts: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.uint32],
         members: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8], FloatArray],
     ) -> None:
         self.dim, self.n_cells = dim, n_cells
         self.group_codes, self.group_factors = groups
-        self.starts = starts
+        self.starts, self.sizes = starts, sizes
         self.cells, self.codes, self.factors = members
         self.n_groups = int(self.group_factors.shape[1])
-        self.largest = int(np.diff(starts).max()) if self.n_groups else len(self.cells)
+        self.n_members = int(sizes.sum())
+        self.largest = int(sizes.max()) if len(sizes) else 0
 
     @property
     def n_bytes(self) -> int:
         """Memory held."""
-        arrays = (self.group_codes, self.group_factors, self.starts, self.cells, self.codes, self.factors)
+        arrays = (self.group_codes, self.group_factors, self.starts, self.sizes, self.cells, self.codes, self.factors)
         return sum(a.nbytes for a in arrays)
 
     def fill(self, plan: npt.NDArray[np.void]) -> None:
         """Write the navigation fields of a search plan; this object must outlive the plan."""
         record = plan[0]
         record["dim"], record["n_cells"], record["n_groups"] = self.dim, self.n_cells, self.n_groups
-        record["n_members"] = len(self.cells)
+        record["n_members"], record["n_slots"] = self.n_members, len(self.cells)
         record["group_codes"] = self.group_codes.ctypes.data
         record["group_factors"] = self.group_factors.ctypes.data
-        record["member_starts"] = self.starts.ctypes.data
+        record["member_sizes"] = self.sizes.ctypes.data
         record["member_cells"] = self.cells.ctypes.data
         record["member_codes"] = self.codes.ctypes.data
         record["member_factors"] = self.factors.ctypes.data
@@ -116,10 +132,81 @@ class GroupNavigator:
         nearest_many(plan, self.starts, queries, effort, self.scratch(), keys)
         return keys
 
+    def grown(self, centroids: FloatArray) -> GroupNavigator | None:
+        """A navigator with further cells, at the positions from ``n_cells`` on; None when their groups have no room.
+
+        Only the last navigator of a chain may be grown, by one thread at a time: the free slots are shared.
+
+        Parameters
+        ----------
+        centroids : float32 array (n, dim)
+        """
+        sizes, positions = self.sizes.copy(), np.arange(self.n_cells, self.n_cells + len(centroids), dtype=np.uint32)
+        homes = self._homes(centroids)
+        slots = np.empty(len(centroids), np.int64)
+        for i, group in enumerate(homes):
+            first, end = (self.starts[group], self.starts[group + 1]) if self.n_groups else (0, len(self.cells))
+            slots[i] = first + sizes[group]
+            sizes[group] += 1
+            if slots[i] >= end:
+                return None
+        codes, factors = encode(centroids)
+        self.cells[slots] = positions
+        self.codes[: len(self.cells) * self.dim].reshape(-1, self.dim)[slots] = codes[: codes.size - PAD].reshape(
+            -1, self.dim
+        )
+        self.factors[:, slots] = factors
+        groups, members = (self.group_codes, self.group_factors), (self.cells, self.codes, self.factors)
+        return GroupNavigator(self.dim, self.n_cells + len(centroids), groups, self.starts, sizes, members)
+
+    def _homes(self, centroids: FloatArray) -> list[int]:
+        """Group of each centroid."""
+        if not self.n_groups:
+            return [0] * len(centroids)
+        plan = np.zeros(1, plans.PLAN)
+        self.fill(plan)
+        out = np.empty(self.scratch(), np.float32)
+        return [int(home_group(plan[0], centroid, out)) for centroid in centroids]
+
+    def with_room(self, keep: npt.NDArray[np.bool_], room: float) -> GroupNavigator:
+        """The same members in new arrays, with free slots behind each group, and without the cells that are not kept.
+
+        Parameters
+        ----------
+        keep : bool array (n_cells,)
+            Cells that stay; positions are renumbered in their order.
+        room : float
+            Free slots as a share of the members of each group, rounded up.
+        """
+        place = (np.cumsum(keep) - 1).astype(np.uint32)
+        pieces = [self.cells[first : first + size] for first, size in self._pieces()]
+        kept = [first + np.flatnonzero(keep[piece]) for (first, _), piece in zip(self._pieces(), pieces, strict=True)]
+        sizes = np.array([len(slots) for slots in kept], np.uint32)
+        lengths = sizes + np.ceil(sizes * room).astype(np.int64) + (LEAST_ROOM if room else 0)
+        firsts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        n_slots = int(firsts[-1])
+        cells, factors = np.zeros(n_slots, np.uint32), np.zeros((SQ8_FACTORS, n_slots), np.float32)
+        codes = np.zeros(n_slots * self.dim + PAD, np.uint8)
+        old, new = np.concatenate(kept), np.concatenate([a + np.arange(n) for a, n in zip(firsts, sizes, strict=False)])
+        cells[new] = place[self.cells[old]]
+        factors[:, new] = self.factors[:, old]
+        codes[: n_slots * self.dim].reshape(n_slots, self.dim)[new] = self.codes[: len(self.cells) * self.dim].reshape(
+            -1, self.dim
+        )[old]
+        starts = firsts if self.n_groups else np.zeros(1, np.int64)
+        groups = (self.group_codes, self.group_factors)
+        return GroupNavigator(self.dim, int(keep.sum()), groups, starts, sizes, (cells, codes, factors))
+
+    def _pieces(self) -> list[tuple[int, int]]:
+        """(first slot, members) of each group."""
+        firsts = self.starts[:-1].tolist() if self.n_groups else [0]
+        return list(zip(firsts, self.sizes.tolist(), strict=True))
+
     def to_bytes(self) -> bytes:
-        """Serialized form; ``from_bytes`` is the inverse."""
-        header = _HEADER.pack(_MAGIC, self.dim, self.n_cells, self.n_groups, len(self.cells))
-        parts = (self.group_codes, self.group_factors, self.starts, self.cells, self.codes, self.factors)
+        """Serialized form, without free slots; ``from_bytes`` is the inverse."""
+        whole = self.with_room(np.ones(self.n_cells, bool), 0.0)
+        header = _HEADER.pack(_MAGIC, self.dim, self.n_cells, self.n_groups, len(whole.cells))
+        parts = (whole.group_codes, whole.group_factors, whole.starts, whole.cells, whole.codes, whole.factors)
         return header + b"".join(part.tobytes() for part in parts)
 
     @classmethod
@@ -152,8 +239,12 @@ class GroupNavigator:
             arrays.append(np.frombuffer(data, dtype, count, at).copy())
             at += dtype.itemsize * count
         codes, factors, starts, cells, member_codes, member_factors = arrays
+        sizes = np.diff(starts) if n_groups else np.array([n_members])
+        if (sizes < 0).any() or sizes.sum() != n_members or (n_members and int(cells.max()) >= n_cells):
+            raise BrokenNavigatorError(f"navigator: groups and positions do not fit {n_cells} cells")
         groups = (codes, factors.reshape(SQ8_FACTORS, n_groups))
-        return cls(dim, n_cells, groups, starts, (cells, member_codes, member_factors.reshape(SQ8_FACTORS, n_members)))
+        members = (cells, member_codes, member_factors.reshape(SQ8_FACTORS, n_members))
+        return cls(dim, n_cells, groups, starts, sizes.astype(np.uint32), members)
 
 
 def flat_navigator(centroids: FloatArray) -> GroupNavigator:
@@ -161,7 +252,8 @@ def flat_navigator(centroids: FloatArray) -> GroupNavigator:
     n, dim = centroids.shape
     codes, factors = encode(centroids)
     none = (np.zeros(PAD, np.uint8), np.empty((SQ8_FACTORS, 0), np.float32))
-    return GroupNavigator(dim, n, none, np.zeros(1, np.int64), (np.arange(n, dtype=np.uint32), codes, factors))
+    members = (np.arange(n, dtype=np.uint32), codes, factors)
+    return GroupNavigator(dim, n, none, np.zeros(1, np.int64), np.array([n], np.uint32), members)
 
 
 def group_navigator(centroids: FloatArray, centres: FloatArray, groups: npt.NDArray[np.int32]) -> GroupNavigator:
@@ -174,7 +266,8 @@ def group_navigator(centroids: FloatArray, centres: FloatArray, groups: npt.NDAr
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(len(centres) + 1)).astype(np.int64)
     codes, factors = encode(np.ascontiguousarray(centroids[order]))
-    return GroupNavigator(dim, n, encode(centres), starts, (order.astype(np.uint32), codes, factors))
+    members = (order.astype(np.uint32), codes, factors)
+    return GroupNavigator(dim, n, encode(centres), starts, np.diff(starts).astype(np.uint32), members)
 
 
 def group_centres(centroids: FloatArray, seed: int) -> FloatArray:

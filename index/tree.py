@@ -1,4 +1,4 @@
-"""The tree that a build makes: root, groups of cells, posting cells in file order, and their navigator."""
+"""The tree that a build makes: inner cells in binary splits, posting cells in file order, and their navigator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.index import defaults
+from ramet.index.kernels.bisect import bisect
 from ramet.index.navigate import GroupNavigator, flat_navigator, group_centres, group_navigator, home_groups
 from ramet.index.source import FloatArray
 
@@ -17,7 +18,11 @@ NO_PARENT = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Cells numbered so that number order is file order: the root, then groups, then posting cells."""
+    """Cells numbered so that number order is file order: the root, then inner cells, then posting cells.
+
+    Every inner cell has two children with nearly the same number of posting cells below them. So a tenant with few
+    records finds a cut of a few cells, whatever its size.
+    """
 
     parents: npt.NDArray[np.uint32]
     """Parent of each cell; ``NO_PARENT`` for the root."""
@@ -37,21 +42,15 @@ class Tree:
         """Centroids of the posting cells, in file order."""
         return self.centroids[self.first_leaf :]
 
-    @property
-    def centres(self) -> FloatArray:
-        """Centres of the groups of posting cells; the root's centroid when there are no groups."""
-        return self.centroids[1 : self.first_leaf] if self.first_leaf > 1 else self.centroids[:1]
-
-    @property
-    def groups(self) -> npt.NDArray[np.int32]:
-        """Group of each posting cell: position in ``centres``."""
-        if self.first_leaf <= 1:
-            return np.zeros(len(self.leaves), np.int32)
-        return (self.parents[self.first_leaf :].astype(np.int64) - 1).astype(np.int32)
+    def children(self) -> list[tuple[int, npt.NDArray[np.uint32]]]:
+        """Return (cell, its children) for every inner cell."""
+        order = 1 + np.argsort(self.parents[1:], kind="stable")
+        pairs = order.reshape(-1, 2).astype(np.uint32)
+        return list(zip(self.parents[pairs[:, 0]].tolist(), pairs, strict=True))
 
 
 def plant(centroids: FloatArray, seed: int) -> Tree:
-    """Order posting cells, group them, and make the navigator.
+    """Order posting cells, make the tree above them, and their navigator.
 
     Parameters
     ----------
@@ -60,36 +59,31 @@ def plant(centroids: FloatArray, seed: int) -> Tree:
     seed : int
         For the grouping.
     """
-    root = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
     if len(centroids) == 1:
-        return _tree([], centroids, 0, flat_navigator(centroids), np.zeros(1, np.int64))
+        return _tree(centroids, flat_navigator(centroids), np.zeros(1, np.int64))
     if len(centroids) <= defaults.FLAT_CELLS:
-        order = file_order(centroids, np.zeros(len(centroids), np.int32), root)
+        order = chain(centroids)
         leaves = np.ascontiguousarray(centroids[order])
-        return _tree([np.full(len(leaves), ROOT)], np.concatenate([root, leaves]), 1, flat_navigator(leaves), order)
+        return _tree(leaves, flat_navigator(leaves), order)
     centres = group_centres(centroids, seed)
     groups = home_groups(centroids, centres)
     order = file_order(centroids, groups, centres)
     leaves = np.ascontiguousarray(centroids[order])
-    parents = [np.full(len(centres), ROOT), 1 + groups[order]]
-    cells = np.concatenate([root, centres, leaves])
-    return _tree(parents, cells, 1 + len(centres), group_navigator(leaves, centres, groups[order]), order)
+    return _tree(leaves, group_navigator(leaves, centres, groups[order]), order)
 
 
-def _tree(
-    parents: list[npt.NDArray[np.signedinteger]],
-    cells: FloatArray,
-    first_leaf: int,
-    navigator: GroupNavigator,
-    order: npt.NDArray[np.int64],
-) -> Tree:
-    """Put the parts of the levels below the root together."""
-    levels = [np.full(len(part), level + 1) for level, part in enumerate(parents)]
+def _tree(leaves: FloatArray, navigator: GroupNavigator, order: npt.NDArray[np.int64]) -> Tree:
+    """Bisect the posting cells and put the parts together."""
+    n = len(leaves)
+    parents, levels = np.full(2 * n - 1, NO_PARENT, np.uint32), np.zeros(2 * n - 1, np.uint32)
+    inner = np.empty((n - 1, leaves.shape[1]), np.float32)
+    if n > 1:
+        bisect(leaves, parents, levels, inner)
     return Tree(
-        parents=np.concatenate([[NO_PARENT], *parents]).astype(np.uint32),
-        levels=np.concatenate([[0], *levels]).astype(np.uint32),
-        centroids=cells,
-        first_leaf=first_leaf,
+        parents=parents,
+        levels=levels,
+        centroids=np.concatenate([inner, leaves]),
+        first_leaf=n - 1,
         navigator=navigator,
         order=order,
     )

@@ -162,6 +162,10 @@ class WriteTransaction(CatalogReader):
         key = catalog.MEMBERS + catalog.U32_KEY.pack(member.number)
         catalog.put_summed(txn, key, tenants.encode_member(member))
 
+    def touch(self, tenant: int) -> None:
+        """Let readers look at a tenant again after this transaction, though none of its lists may have changed."""
+        self._touch(tenant)
+
     def _touch(self, tenant: int, cells: Iterable[int] = ()) -> None:
         """Take note that a tenant changes, and which of its lists."""
         self._changed.setdefault(tenant, set()).update(cells)

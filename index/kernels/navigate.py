@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ramet.index.kernels.plan import L2
 from ramet.index.kernels.query import N_SCALARS, prepare
 from ramet.index.kernels.scan import sq8_estimates, threshold
 from ramet.index.kernels.simd import array_u32
@@ -21,8 +22,11 @@ MEMBERS_PER_PROBE = 30  # members looked at for each cell asked for: 96 to 99 % 
 
 @njit(cache=True, nogil=True)
 def scan_members(plan, metric, first, count, signed, scalars, out, heap, size):
-    """Offer the centroids ``first .. first + count`` of the member columns to the heap of cells."""
-    column = 4 * plan.n_members
+    """Offer the centroids ``first .. first + count`` of the member columns to the heap of cells.
+
+    A cell whose list is empty is passed over: cells that a tenant gave up stay members until the navigator is made anew.
+    """
+    column = 4 * plan.n_slots
     sq8_estimates(
         np.int64(plan.member_codes),
         np.int64(plan.member_factors),
@@ -35,11 +39,15 @@ def scan_members(plan, metric, first, count, signed, scalars, out, heap, size):
         metric,
         out,
     )
-    cells = array_u32(np.uintp(plan.member_cells), plan.n_members)
+    cells = array_u32(np.uintp(plan.member_cells), plan.n_slots)
+    counts = array_u32(np.uintp(plan.list_count), plan.n_cells)
     limit = threshold(heap, size)
     for i in range(count):
         if out[i] <= limit:
-            size = insert(heap, size, pack(out[i], cells[first + i]))
+            cell = cells[first + i]
+            if plan.list_count != 0 and counts[cell] == 0:
+                continue
+            size = insert(heap, size, pack(out[i], cell))
             limit = threshold(heap, size)
     return size
 
@@ -89,7 +97,7 @@ def nearest_cells(plan, metric, starts, n_groups, signed, scalars, out, cells):
     metric : int
         How cells are ranked: the plan's own, or ``L2`` to find the cell that a vector was put into.
     starts : int64 array (n_groups + 1,)
-        Where each group's members begin; unused without groups.
+        First slot of each group's members; unused without groups.
     n_groups : int
         Groups to look into (``group_budget``).
     signed : uintp
@@ -109,13 +117,26 @@ def nearest_cells(plan, metric, starts, n_groups, signed, scalars, out, cells):
         size = scan_members(plan, metric, 0, plan.n_members, signed, scalars, out, cells, size)
     else:
         groups = np.empty(n_groups, np.uint64)
+        sizes = array_u32(np.uintp(plan.member_sizes), plan.n_groups)
         n = nearest_groups(plan, metric, signed, scalars, out, groups)
         for g in range(n):
-            first = starts[number_of(groups[g])]
-            count = starts[number_of(groups[g]) + 1] - first
-            size = scan_members(plan, metric, first, count, signed, scalars, out, cells, size)
+            group = number_of(groups[g])
+            size = scan_members(plan, metric, starts[group], sizes[group], signed, scalars, out, cells, size)
     sort_heap(cells, size)
     return size
+
+
+@njit(cache=True, nogil=True)
+def home_group(plan, centroid, out):
+    """The group whose centre is nearest to a centroid (float32 (dim,)), by the codes of the centres."""
+    padded = (plan.dim + 63) // 64 * 64
+    floats = np.empty(plan.dim, np.float32)
+    signed = np.empty(padded, np.int8)
+    scalars = np.empty(N_SCALARS, np.float32)
+    prepare(centroid, L2, floats, signed, scalars)
+    nearest = np.empty(1, np.uint64)
+    nearest_groups(plan, L2, np.uintp(signed.ctypes.data), scalars, out, nearest)
+    return number_of(nearest[0])
 
 
 @njit(cache=True, nogil=True)

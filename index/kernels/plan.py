@@ -23,11 +23,12 @@ PLAN = np.dtype(
         ("n_groups", "i8"),
         ("group_codes", "u8"),  # uint8 (n_groups, dim)
         ("group_factors", "u8"),  # float32 (3, n_groups)
-        ("member_starts", "u8"),  # int64 (n_groups + 1)
-        ("member_cells", "u8"),  # uint32 (n_members): position of the cell in the arrays below
-        ("member_codes", "u8"),  # uint8 (n_members, dim)
-        ("member_factors", "u8"),  # float32 (3, n_members)
+        ("member_sizes", "u8"),  # uint32 (n_groups): members of each group, from the group's first slot on
+        ("member_cells", "u8"),  # uint32 (n_slots): position of the cell in the arrays below
+        ("member_codes", "u8"),  # uint8 (n_slots, dim)
+        ("member_factors", "u8"),  # float32 (3, n_slots)
         ("n_members", "i8"),
+        ("n_slots", "i8"),  # members and the free places behind those of each group
         # posting lists, by position of the cell
         ("list_address", "u8"),  # uint64 (n_cells): address of the extent
         ("list_count", "u8"),  # uint32 (n_cells): rows in the list

@@ -1,9 +1,12 @@
 """From measured points to a number of probes."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ramet.engine import curves
 from ramet.engine.curve import RecallCurve
 from ramet.engine.residency import QUIET_CALLS, Residency
 
@@ -54,8 +57,23 @@ def test_probes_grow_with_the_target_and_stay_within_the_lists(points, target):
 
 
 def test_a_curve_survives_storage():
-    curve = RecallCurve(POINTS, 77)
-    assert RecallCurve.from_meta(curve.to_meta(), 77).points == POINTS
+    again = curves.parsed(json.loads(json.dumps(curves.to_meta(RecallCurve(POINTS, 77)))))
+    assert (again.points, again.n_lists) == (POINTS, 77)
+    assert curves.parsed(None) is None
+
+
+def test_tenants_with_more_lists_than_a_curve_was_measured_with_read_more():
+    curve = RecallCurve(POINTS, 100)
+    assert curves.nprobe_for(curve, 100, 0.9, 10) == curves.nprobe_for(curve, 60, 0.9, 10) == 8
+    assert curves.nprobe_for(curve, 400, 0.9, 10) == 16
+    assert curves.nprobe_for(curve, 5, 0.9, 10) == 5
+    assert curves.nprobe_for(curve, 400, 0.999, 10) == 400
+    assert curves.nprobe_for(RecallCurve([], 10), 70, 0.5, 10) == 70
+
+
+@pytest.mark.parametrize(("n_lists", "number"), [(5, 3), (8, 3), (9, 4), (16, 4), (17, 5), (127, 7)])
+def test_classes_of_tenants_double(n_lists, number):
+    assert curves.class_of(n_lists) == number
 
 
 def test_prefetching_stops_when_all_is_cached_and_starts_again_after_a_fault(monkeypatch):

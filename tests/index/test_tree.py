@@ -45,31 +45,43 @@ def test_leaves_are_a_permutation_of_the_centroids_and_nobody_is_their_child(pla
     assert sorted_rows(made.leaves).tobytes() == sorted_rows(centroids).tobytes()
     children = made.parents[1:]
     assert not len(children) or children.max() < max(made.first_leaf, 1)
-    assert len(set(made.levels[made.first_leaf :].tolist())) == 1
 
 
-def test_the_depth_follows_the_number_of_leaves(planted):
+def test_every_inner_cell_has_two_children_of_the_same_size(planted):
     centroids, made = planted
-    depth = int(made.levels.max())
-    assert depth == (0 if len(centroids) == 1 else 1 if len(centroids) <= defaults.FLAT_CELLS else 2)
-    assert made.first_leaf == {0: 0, 1: 1}.get(depth, 1 + made.navigator.n_groups)
+    n = len(centroids)
+    assert made.first_leaf == n - 1
+    assert int(made.levels.max()) == int(np.ceil(np.log2(n)))
+    below = np.concatenate([np.zeros(made.first_leaf, int), np.ones(n, int)])
+    for cell in range(len(below) - 1, 0, -1):
+        below[made.parents[cell]] += below[cell]
+    told = dict(made.children())
+    assert sorted(told) == list(range(made.first_leaf))
+    for cell, pair in told.items():
+        assert len(pair) == 2
+        assert (made.parents[pair] == cell).all()
+        assert abs(int(below[pair[0]]) - int(below[pair[1]])) <= 1
 
 
-def test_the_parent_of_a_leaf_is_its_nearest_group(planted):
-    _, made = planted
-    if made.first_leaf <= 1:  # no groups
-        assert (made.parents[1:] == tree.ROOT).all()
-        return
-    centres = made.centroids[1 : made.first_leaf].astype(np.float64)
-    to_groups = np.linalg.norm(made.leaves[:, None] - centres, axis=2)
-    mine = to_groups[np.arange(len(made.leaves)), made.parents[made.first_leaf :] - 1]
-    np.testing.assert_allclose(mine, to_groups.min(axis=1), rtol=1e-5)
+def test_an_inner_cell_is_the_mean_of_the_leaves_below_it(planted):
+    centroids, made = planted
+    n, first = len(centroids), made.first_leaf
+    sums = np.concatenate([np.zeros((first, made.centroids.shape[1])), made.leaves.astype(float)])
+    counts = np.concatenate([np.zeros(first), np.ones(n)])
+    for cell in range(len(counts) - 1, 0, -1):
+        sums[made.parents[cell]] += sums[cell]
+        counts[made.parents[cell]] += counts[cell]
+    np.testing.assert_allclose(made.centroids, sums / counts[:, None], atol=1e-5)
 
 
-def test_leaves_of_a_group_lie_together_in_the_file(planted):
-    _, made = planted
-    parents = made.parents[made.first_leaf :]
-    assert np.count_nonzero(np.diff(parents.astype(int))) == len(set(parents.tolist())) - 1
+def test_halves_hold_together():
+    """Two clouds far apart are the two halves of the root."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((64, 5)).astype(np.float32)
+    points[::2] += 50
+    made = tree.plant(points, 0)
+    one, other = dict(made.children())[0]
+    assert abs(made.centroids[one].mean() - made.centroids[other].mean()) > 40
 
 
 def test_the_navigator_finds_each_leaf_at_its_position(planted):
@@ -98,23 +110,13 @@ def test_the_same_seed_plants_the_same_tree():
 def test_a_tree_of_identical_centroids_is_planted():
     made = tree.plant(np.ones((600, 3), np.float32), 0)
     assert len(made.leaves) == 600
-    assert made.parents[made.first_leaf :].min() >= 1
+    assert int(made.levels.max()) == 10
 
 
 def test_the_order_says_which_centroid_each_leaf_is(planted):
     centroids, made = planted
     assert sorted(made.order.tolist()) == list(range(len(centroids)))
     assert (centroids[made.order] == made.leaves).all()
-
-
-def test_centres_and_groups_are_those_of_the_parents(planted):
-    _, made = planted
-    assert made.groups.shape == (len(made.leaves),)
-    assert made.groups.max() < len(made.centres)
-    if made.first_leaf > 1:
-        assert (made.groups + 1 == made.parents[made.first_leaf :]).all()
-    else:
-        assert (made.centres == made.centroids[:1]).all()
 
 
 # ----------------------------------------------------------------------------------------------------------- file order

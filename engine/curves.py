@@ -1,0 +1,75 @@
+"""Which recall curve a tenant goes by: its own, or one measured on tenants with about as many lists."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+from ramet.engine.curve import RecallCurve
+from ramet.storage.reader import CatalogReader
+
+OWN = "curve/{tenant}"
+"""Name of the meta entry with a tenant's own recall curve."""
+
+CLASS = "curve/class/{number}"
+"""Name of the meta entry with the curve of a class of tenants."""
+
+ALL_LISTS = 4
+"""Tenants with up to so many lists read all of them."""
+
+OWN_FROM = 128
+"""Lists from which a tenant has a curve of its own; smaller ones share those of their class."""
+
+Points = tuple[tuple[int, int, float, float], ...]
+
+
+def class_of(n_lists: int) -> int:
+    """Number of the class of tenants with about as many lists: classes double, beginning with 5 to 8 lists."""
+    return (n_lists - 1).bit_length()
+
+
+@lru_cache(maxsize=256)
+def _shared(points: Points, n_lists: int) -> RecallCurve:
+    """One object for all tenants that go by the same curve."""
+    return RecallCurve(list(points), n_lists)
+
+
+def parsed(stored: Any) -> RecallCurve | None:
+    """The curve in a meta entry; None for none."""
+    if not stored or not stored["points"]:
+        return None
+    return _shared(tuple((int(k), int(p), float(r), float(e)) for k, p, r, e in stored["points"]), stored["n_lists"])
+
+
+def to_meta(curve: RecallCurve) -> dict[str, Any]:
+    """The meta entry of a curve."""
+    return {"n_lists": curve.n_lists, "points": curve.to_meta()}
+
+
+def curve_of(reader: CatalogReader, tenant: int, n_lists: int) -> RecallCurve:
+    """The curve that a tenant with so many lists goes by; one without points when none was measured."""
+    if n_lists > ALL_LISTS:
+        own = parsed(reader.meta(OWN.format(tenant=tenant)))
+        if own is not None:
+            return own
+        if n_lists < OWN_FROM:
+            known = parsed(reader.meta(CLASS.format(number=class_of(n_lists))))
+            if known is not None:
+                return known
+    return _shared((), n_lists)
+
+
+def nprobe_for(curve: RecallCurve, n_lists: int, recall: float, k: int) -> int:
+    """Lists to read for a recall target, of a tenant with ``n_lists``.
+
+    A curve that was measured with fewer lists is stretched by the square root of their ratio: between 100,000 and a
+    million vectors of one data set the lists needed grow more slowly than that (``bench/results/scale-*``).
+    """
+    if not curve.points or recall >= 1.0:
+        return n_lists
+    probes = curve.nprobe_for(recall, k)
+    if probes >= curve.n_lists:
+        return n_lists
+    stretch = math.sqrt(max(1.0, n_lists / curve.n_lists))
+    return max(1, min(n_lists, math.ceil(probes * stretch - 1e-9)))
