@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from ramet.engine.calibrate import measure
 from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
+from ramet.engine.curves import OWN, to_meta
 from ramet.engine.errors import NotEmptyError
 from ramet.engine.hits import BuildReport
-from ramet.engine.curves import OWN, to_meta
 from ramet.engine.navigation import NAVIGATOR, pack_navigator
 from ramet.engine.searcher import Searcher
 from ramet.engine.settings import Settings

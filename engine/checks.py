@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +173,8 @@ def tenants(value: object, argument: str = "tenant") -> tuple[str, ...]:
     return names
 
 
-def record_ids(ids: Sequence[str] | None, n: int) -> list[str]:
-    """Ids of ``n`` new records; None numbers them "0" to "n - 1".
+def record_ids(ids: Sequence[str] | None, n: int, tenants: str | list[str] = "") -> list[str]:
+    """Ids of ``n`` records, each once for a tenant; None numbers them "0" to "n - 1".
 
     Raises
     ------
@@ -193,13 +193,68 @@ def record_ids(ids: Sequence[str] | None, n: int) -> list[str]:
     for i, value in enumerate(result):
         if type(value) is not str or not 0 < len(value) <= MAX_NAME_BYTES or not value.isascii():
             name(value, f"ids[{i}]")
-    if len(set(result)) != n:
-        raise ArgumentError("ids", f"{_first_repeat(result)!r} is given twice; ids must be distinct in one call")
+    several = not isinstance(tenants, str) and len(tenants) == n
+    keys: list[Any] = list(zip(tenants, result, strict=True)) if several else result
+    if len(set(keys)) != n:
+        raise ArgumentError("ids", f"{_first_repeat(keys)!r} is given twice; ids must be distinct in one call")
     return result
 
 
-def _first_repeat(values: list[str]) -> str:
-    seen: set[str] = set()
+def names(ids: object, argument: str, *, twice: bool = False) -> list[str]:
+    """Ids of records that are meant to exist; ``twice``: one may be given again.
+
+    Raises
+    ------
+    ArgumentError
+        Not a list of strings, a wrong one, or one given twice.
+    """
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise ArgumentError(argument, f"is a {type(ids).__name__}; pass a list of strings")
+    found = [name(value, f"{argument}[{i}]") for i, value in enumerate(ids)]
+    if not twice and len(set(found)) != len(found):
+        raise ArgumentError(argument, f"{_first_repeat(found)!r} is given twice; give every id once")
+    return found
+
+
+def batch(
+    ids: object, vectors: object, tenant: object, settings: Settings
+) -> tuple[list[str], Vectors, str | list[str]]:
+    """Records that are to be written: ids, vectors in the stored form, and whose they are.
+
+    Raises
+    ------
+    ArgumentError
+        In any of the records: then none may be written.
+    """
+    owners: str | list[str]
+    if isinstance(tenant, (str, bytes)) or not isinstance(tenant, Iterable):
+        owners = name(tenant, "tenant")
+    else:
+        owners = [name(value, f"tenant[{i}]") for i, value in enumerate(tenant)]
+    if _is_nothing(vectors):
+        block = np.empty((0, settings.dim), settings.dtype)
+    else:
+        block = stored_form(vectors, settings)
+    found = record_ids(ids, len(block), owners)  # type: ignore[arg-type]
+    if not isinstance(owners, str) and len(owners) != len(found):
+        raise ArgumentError("tenant", f"{len(owners)} tenants for {len(found)} records; pass one name, or one for each")
+    return found, block, owners
+
+
+def _is_nothing(vectors: object) -> bool:
+    """Whether an argument is an empty list, or an array of no vectors."""
+    return isinstance(vectors, Sized) and len(vectors) == 0 and (not hasattr(vectors, "ndim") or vectors.ndim in (1, 2))
+
+
+def seconds(value: object, argument: str) -> float:
+    """A number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= float(value) < 1e9:
+        raise ArgumentError(argument, f"must be a number of seconds from 0 on, got {value!r}")
+    return float(value)
+
+
+def _first_repeat(values: list[Any]) -> Any:
+    seen: set[Any] = set()
     for value in values:
         if value in seen:
             return value

@@ -7,6 +7,10 @@
     ├── UnknownCollectionError (KeyError) no collection of that name in this database
     ├── CollectionExistsError             a collection of that name is there already
     ├── NotEmptyError                     build() on a collection that has records
+    ├── UnknownTenantError (KeyError)     no tenant of that name
+    ├── UnknownIdError (KeyError)         no record of that id
+    ├── NotOwnerError                     the record belongs to another tenant
+    ├── ConflictError                     the tenant has a record of that id already
     └── StorageError ...                  damaged, foreign, busy, full or closed files
 """
 
@@ -40,6 +44,70 @@ class CollectionExistsError(RametError):
 
 class NotEmptyError(RametError):
     """``build`` fills an empty collection, and this one has records."""
+
+
+def _some(ids: list[str]) -> str:
+    """The first ids of a list, to show."""
+    shown = ", ".join(map(repr, ids[:5]))
+    return f"{shown} and {len(ids) - 5} more" if len(ids) > 5 else shown
+
+
+class UnknownTenantError(RametError, KeyError):
+    """No tenant of that name in this collection. Nothing was done."""
+
+    def __init__(self, tenant: str, argument: str) -> None:
+        super().__init__(f"{argument}: no tenant {tenant!r} in this collection; tenants() names those that there are")
+        self.tenant = tenant
+        self.argument = argument
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[UnknownTenantError], tuple[str, str]]:
+        return type(self), (self.tenant, self.argument)
+
+
+class UnknownIdError(RametError, KeyError):
+    """A tenant has no record of that id. Nothing was done."""
+
+    def __init__(self, tenant: str, ids: list[str]) -> None:
+        super().__init__(f"ids: tenant {tenant!r} has no {_some(ids)}; insert the records first")
+        self.tenant = tenant
+        self.ids = ids
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[UnknownIdError], tuple[str, list[str]]]:
+        return type(self), (self.tenant, self.ids)
+
+
+class NotOwnerError(RametError):
+    """The records belong to another tenant, which granted them to this one. Nothing was done."""
+
+    def __init__(self, tenant: str, ids: list[str]) -> None:
+        super().__init__(
+            f"ids: {_some(ids)} are granted to tenant {tenant!r}, not owned by it; only the owner may replace, delete, "
+            "grant or revoke them (the owner can revoke the grant)"
+        )
+        self.tenant = tenant
+        self.ids = ids
+
+    def __reduce__(self) -> tuple[type[NotOwnerError], tuple[str, list[str]]]:
+        return type(self), (self.tenant, self.ids)
+
+
+class ConflictError(RametError):
+    """A tenant has records of these ids already. Nothing was done."""
+
+    def __init__(self, tenant: str, ids: list[str], advice: str) -> None:
+        super().__init__(f"ids: tenant {tenant!r} has {_some(ids)} already; {advice}")
+        self.tenant = tenant
+        self.ids = ids
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[type[ConflictError], tuple[str, list[str], str]]:
+        return type(self), (self.tenant, self.ids, self.advice)
 
 
 def one_of(value: object, argument: str, allowed: tuple[str, ...]) -> str:

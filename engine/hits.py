@@ -122,3 +122,22 @@ class BuildReport:
     """Probes that the default recall of 0.95 at k=10 takes."""
     n_bytes: int
     """Size on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpsertReport:
+    """What an upsert did."""
+
+    n_inserted: int
+    """Records new to their tenant."""
+    n_replaced: int
+    """Records that took the place of one of the same id."""
+    n_skipped: int
+    """Records left out because their id was there (``on_conflict="skip"``)."""
+
+    def __add__(self, other: UpsertReport) -> UpsertReport:
+        return UpsertReport(
+            n_inserted=self.n_inserted + other.n_inserted,
+            n_replaced=self.n_replaced + other.n_replaced,
+            n_skipped=self.n_skipped + other.n_skipped,
+        )

@@ -18,6 +18,9 @@ from ramet.storage.reader import CatalogReader, ListDirectory
 NAVIGATOR = "navigator/{tenant}"
 """Name of the blob with a tenant's navigator."""
 
+MOVED = "moved/{tenant}"
+"""Name of the blob with the cells (uint32) whose centroids have been replaced since the navigator was stored."""
+
 ROOM = 0.25
 """Free slots of a group of cells, as a share of its members: new cells go there."""
 
@@ -91,8 +94,9 @@ def load_navigator(
             raise BrokenNavigatorError(f"expected {settings.dim} dimensions, found {navigator.dim}")
     except BrokenNavigatorError as error:
         raise CorruptionError(path / CATALOG, f"blob {name!r}", "a navigator", error) from error
-    new = np.setdiff1d(directory.cells, numbers)
-    keep = np.isin(numbers, directory.cells)
+    moved = np.frombuffer(reader.blob(MOVED.format(tenant=tenant)) or b"", "<u4")
+    keep = np.isin(numbers, np.setdiff1d(directory.cells, moved))
+    new = np.setdiff1d(directory.cells, numbers[keep])
     if keep.all() and not len(new):
         return numbers, navigator
     if not isinstance(navigator, GroupNavigator):

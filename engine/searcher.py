@@ -19,6 +19,7 @@ from ramet.index.kernels.plan import IP, L2, PLAN, SQ8
 from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, ROWS, search_many
 from ramet.index.navigate import GroupNavigator
 from ramet.storage.format import PAGE_BYTES
+from ramet.storage.reader import ListDirectory
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.tenants import Member
 
@@ -31,6 +32,9 @@ PIECE = 8
 
 MOST_DEAD = 4
 """A searcher is made anew when more than one in this many of its cells has no list any more."""
+
+LEAST_CHANGED = 64
+"""Changed lists that are entered one by one at least, however few lists there are."""
 
 OBJECT_BYTES = 900
 """What a searcher of one list takes: the objects around its few numbers."""
@@ -62,7 +66,8 @@ class Searcher:
 
     __slots__ = (
         "_address", "_capacity", "_counts", "_mappings", "_numbers", "_place", "_settings", "_sorted", "bases",
-        "changed", "core", "curve", "longest", "n_lists", "n_records", "navigator", "plan", "tenant", "used", "valid_to",
+        "changed", "core", "curve", "longest", "n_lists", "n_records", "navigator", "plan", "tenant", "used",
+        "valid_to",
     )  # fmt: skip
 
     def __init__(self, snapshot: Snapshot, settings: Settings, member: Member) -> None:
@@ -128,21 +133,20 @@ class Searcher:
         """
         if not self.n_lists or bases_of(snapshot) != self.bases or member.number != self.tenant:
             return None
-        cells = snapshot.changed_cells(member, self.changed)
-        if cells is None or len(cells) > self.n_lists // 2:
+        changes = snapshot.changes(member, self.changed)
+        if changes is None or len(changes.cells) + len(changes.moved) > self.n_lists // 2 + LEAST_CHANGED:
             return None
+        cells = np.union1d(changes.cells, changes.moved).astype(np.uint32)
         directory = snapshot.lists(member.number, cells)
-        self._sort()
-        place = np.searchsorted(self._sorted, cells)  # type: ignore[arg-type]
-        known = place < len(self._sorted)  # type: ignore[arg-type]
-        known[known] = self._sorted[place[known]] == cells[known]  # type: ignore[index]
-        new = np.intersect1d(cells[~known], directory.cells)
+        known = np.isin(cells, self._sort())
+        new = np.intersect1d(np.union1d(cells[~known], changes.moved), directory.cells).astype(np.uint32)
         if len(new) and not isinstance(self.navigator, GroupNavigator):
             return None
         after = self._copied(snapshot, member)
+        after._drop(cells[known])
         if len(new):
             after._add(new, centroids_of(snapshot, self._settings, new))
-        after._update(snapshot, cells, directory)
+        after._enter(snapshot, directory)
         after.n_lists = int(np.count_nonzero(after._counts))
         if not after.n_lists or (len(after._counts) - after.n_lists) * MOST_DEAD > len(after._counts):
             return None
@@ -150,11 +154,12 @@ class Searcher:
         after._fill(snapshot)
         return after
 
-    def _sort(self) -> None:
-        """Make the index from cell numbers to positions, on first use."""
+    def _sort(self) -> U32:
+        """Cell numbers in order; the index from them to positions is made on first use."""
         if self._sorted is None:
             self._place = np.argsort(self._numbers, kind="stable")
             self._sorted = self._numbers[self._place]
+        return self._sorted
 
     def _copied(self, snapshot: Snapshot, member: Member) -> Searcher:
         after: Searcher = object.__new__(type(self))
@@ -165,27 +170,33 @@ class Searcher:
         after._take(snapshot, member)
         return after
 
+    def _at(self, cells: U32) -> npt.NDArray[np.int64]:
+        """Positions of cells that are known."""
+        assert self._sorted is not None
+        return self._place[np.searchsorted(self._sorted, cells)]
+
+    def _drop(self, cells: U32) -> None:
+        """Empty the lists of known cells, until they are entered again."""
+        self._counts[self._at(cells)] = 0
+
     def _add(self, cells: U32, centroids: Floats) -> None:
-        """Give further cells positions behind the others; their lists are still empty."""
+        """Give cells new positions behind the others, with empty lists; a known cell leaves its old one for good."""
         assert isinstance(self.navigator, GroupNavigator) and self._sorted is not None
         n, more = len(self._counts), len(cells)
         self.navigator = with_cells(self.navigator, centroids)
-        at = np.searchsorted(self._sorted, cells)
-        self._sorted = np.insert(self._sorted, at, cells)
-        self._place = np.insert(self._place, at, np.arange(n, n + more))
+        kept = ~np.isin(self._sorted, cells)
+        rest = self._sorted[kept]
+        at = np.searchsorted(rest, cells)
+        self._sorted = np.insert(rest, at, cells)
+        self._place = np.insert(self._place[kept], at, np.arange(n, n + more))
         self._numbers = np.concatenate([self._numbers, cells])
         self._address = np.concatenate([self._address, np.zeros(more, np.uint64)])
         self._counts = np.concatenate([self._counts, np.zeros(more, np.uint32)])
         self._capacity = np.concatenate([self._capacity, np.zeros(more, np.uint32)])
 
-    def _update(self, snapshot: Snapshot, cells: U32, directory: Any) -> None:
-        """Enter the changed lists; those that are not in the directory are gone."""
-        assert self._sorted is not None
-        at = np.searchsorted(self._sorted, cells)
-        at = at[at < len(self._sorted)]
-        gone = self._sorted[at[np.isin(self._sorted[at], cells)]]
-        self._counts[self._place[np.searchsorted(self._sorted, gone)]] = 0
-        place = self._place[np.searchsorted(self._sorted, directory.cells)]
+    def _enter(self, snapshot: Snapshot, directory: ListDirectory) -> None:
+        """Enter where lists are and how long."""
+        place = self._at(directory.cells)
         self._address[place] = self._addresses(directory.pages)
         self._counts[place] = directory.counts
         self._capacity[place] = snapshot.core.layout.capacities_for(directory.n_pages)

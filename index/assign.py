@@ -12,6 +12,7 @@ from ramet.index import defaults
 from ramet.index.clustering import blocks, run
 from ramet.index.kernels import plan as plans
 from ramet.index.kernels.cluster import assign_rows
+from ramet.index.navigate import GroupNavigator
 from ramet.index.source import RowArray, VectorSource
 from ramet.index.tree import Tree
 
@@ -71,6 +72,52 @@ def assign_all(source: VectorSource, tree: Tree, config: ClosureConfig, pool: Ex
 
     run(pool, work, blocks(np.arange(source.n, dtype=np.int64)))
     return Assignment(cells=cells, counts=counts)
+
+
+def assign_points(
+    points: npt.NDArray[np.float32],
+    navigator: GroupNavigator,
+    centroids: npt.NDArray[np.float32],
+    alive: npt.NDArray[np.uint32],
+    replicas: int,
+    pool: Executor | None,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Closure assignment of vectors to the cells of one tenant.
+
+    Parameters
+    ----------
+    points : float32 array (n, dim), in working space
+    navigator : GroupNavigator
+        Over the cells.
+    centroids : float32 array (n_cells, dim)
+    alive : uint32 array (n_cells,)
+        0: the cell is not to be used.
+    replicas : int
+        Most lists of a row.
+
+    Returns
+    -------
+    cells : int32 array (n, replicas), counts : int32 array (n,)
+        As in `Assignment`.
+    """
+    n = len(points)
+    cells, counts = np.zeros((n, replicas), np.int32), np.empty(n, np.int32)
+    plan = np.zeros(1, plans.PLAN)
+    navigator.fill(plan)
+    plan["list_count"] = alive.ctypes.data
+
+    def work(rows: RowArray) -> None:
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        assign_rows(
+            plan, navigator.starts, points[part], centroids, defaults.ASSIGN_CANDIDATES, defaults.CLOSURE, replicas,
+            navigator.scratch(), cells[part], counts[part],
+        )  # fmt: skip
+
+    size = max(64, min(defaults.BLOCK_ROWS, -(-n // 4)))
+    run(pool, work, [np.arange(i, min(i + size, n)) for i in range(0, n, size)])
+    lost = alive[cells[:, 0]] == 0  # no cell was comparable: squares beyond float32
+    cells[lost, 0], counts[lost] = int(np.argmax(alive)), 1
+    return cells, counts
 
 
 def trim(assignment: Assignment, n_cells: int, limit: int) -> Assignment:

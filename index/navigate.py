@@ -48,6 +48,15 @@ class Navigator(Protocol):
         """Keys (distance estimate, position of the cell), uint64 (n, min(nprobe, n_cells)), ascending."""
         ...
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory held."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """Serialized form."""
+        ...
+
 
 def encode(vectors: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     """SQ8 codes (flat, with spare bytes for a 64-byte load behind the last) and factors (3, n)."""

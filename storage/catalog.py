@@ -22,8 +22,9 @@ FREE       transaction u64, page u64             n_pages u32
 MEMBERS    tenant u32                            checksum u64 of key and rest, n_records u64, changed u64,
                                                  logged u64, n_log u32, name
 CHILDREN   cell u32                              checksum u64 of key and rest, n x cell u32
-LOG        tenant u32, transaction u64           n x cell u32: lists that the transaction changed
+LOG        tenant u32, transaction u64           m u32, m x cell u32 whose payload, n x cell u32 whose list changed
 PENDING    tenant u32, cell u32                  one byte: a list that waits to be split or merged
+USES       cell u32                              number of lists in the cell, over all tenants: u32; none for 0
 =========  ====================================  ==========================================================
 
 Checksums are xxh3_64. The tables without one of their own are checked against each other and against the data files.
@@ -44,8 +45,8 @@ from ramet.storage.errors import CorruptionError, DuplicateIdError, FormatError,
 from ramet.storage.format import CATALOG, FORMAT_VERSION, check_settings, checksum
 
 META, TENANTS, CELLS, SUMS, IDS, LISTS, HOMES, LONG_IDS, BLOBS, FREE = (bytes([n]) for n in range(1, 11))
-MEMBERS, CHILDREN, LOG, PENDING = (bytes([n]) for n in range(11, 15))
-LAST_TABLE = PENDING
+MEMBERS, CHILDREN, LOG, PENDING, USES = (bytes([n]) for n in range(11, 16))
+LAST_TABLE = USES
 
 # A key of LMDB may have 511 bytes; the table's byte and the tenant number come off, and the rest is a round number.
 MAX_ID_BYTES = 480

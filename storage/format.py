@@ -36,6 +36,10 @@ POSTINGS, ROWS, VECTORS, CATALOG = "postings.bin", "rows.bin", "vectors.bin", "c
 WRITER_LOCK = "writer.lock"
 MAGIC = {POSTINGS: b"RAMETPST", ROWS: b"RAMETROW", VECTORS: b"RAMETVEC"}
 
+# Bit of a row number in a posting list: the row's nearest list is another one of the same tenant, this is a copy.
+COPY = 1 << 31
+ROW_MASK = COPY - 1
+
 # Number of a file in the keys of the `sums` table.
 SUMS_ROWS, SUMS_VECTORS = 0, 1
 

@@ -56,6 +56,25 @@ class HomeTable:
         """Position of the row of each list, (total,)."""
         return np.repeat(np.arange(len(self.owners)), np.diff(self.starts))
 
+    def with_lists(self, tenant: int, starts: I64, cells: U32) -> "HomeTable":
+        """Return the table with other lists of one tenant in place of those that are there; none takes them out.
+
+        Parameters
+        ----------
+        tenant : int
+        starts : array of int64, shape (n + 1,)
+        cells : array of uint32
+        """
+        kept = self.tenants != tenant
+        of_row = np.concatenate([self.of_row[kept], np.repeat(np.arange(len(self)), np.diff(starts))])
+        order = np.argsort(of_row, kind="stable")
+        return HomeTable(
+            owners=self.owners,
+            starts=np.concatenate([[0], np.cumsum(np.bincount(of_row, minlength=len(self)))]).astype(np.int64),
+            tenants=np.concatenate([self.tenants[kept], np.full(len(cells), tenant, np.uint32)])[order],
+            cells=np.concatenate([self.cells[kept], cells]).astype(np.uint32)[order],
+        )
+
     @classmethod
     def decoded(cls, values: Sequence[bytes]) -> "HomeTable":
         """Decode values of the HOMES table; struct.error or ValueError means damage."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ramet.storage.format import PAGE_BYTES, ListLayout, checksum
+from ramet.storage.format import PAGE_BYTES, ROW_MASK, ListLayout, checksum
 from ramet.storage.reader import LIST_DTYPE
 
 # Bytes gathered before a write. Large enough that the system call is free, small enough to stay in the cache.
@@ -186,7 +186,7 @@ def merged_lists(
     place = np.repeat(np.arange(len(which)), n_old)
     rows = np.concatenate([content.rows for content in old])
     shift = np.uint64(32)
-    held = place.astype(np.uint64) << shift | rows
+    held = place.astype(np.uint64) << shift | (rows & np.uint32(ROW_MASK))
     leaving = np.concatenate(
         [edit.drop_rows[edit.drop_starts[i] : edit.drop_starts[i + 1]] for i in which.tolist()]
     ).astype(np.uint64) | (np.repeat(np.arange(len(which)), edit.n_dropped[which]).astype(np.uint64) << shift)

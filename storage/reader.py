@@ -16,7 +16,7 @@ from ramet.storage.errors import CorruptionError, translated
 from ramet.storage.format import CATALOG, ListLayout, concatenated
 from ramet.storage.homes import Homes, HomeTable, decode_homes
 from ramet.storage.records import byte_items
-from ramet.storage.tenants import Member, decode_member, logged_cells
+from ramet.storage.tenants import Changes, Member, decode_member, logged_changes
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -166,9 +166,9 @@ class CatalogReader:
         return {member.name: member.n_records for member in self.members()}
 
     @storage_errors
-    def changed_cells(self, member: Member, since: int) -> U32 | None:
-        """Return the cells whose lists of a tenant changed after transaction `since`; None when that is not known."""
-        return logged_cells(self._reading(), member, since)
+    def changes(self, member: Member, since: int) -> Changes | None:
+        """Return what changed of a tenant's lists after transaction `since`; None when that is not known."""
+        return logged_changes(self._reading(), member, since)
 
     @storage_errors
     def lists(self, tenant: int, which: U32 | None = None) -> ListDirectory:
@@ -261,6 +261,13 @@ class CatalogReader:
         if len(content) % 4:
             raise self._damaged(f"children of cell {cell}", "4-byte numbers", content)
         return np.frombuffer(content, dtype="<u4").astype(np.uint32)
+
+    @storage_errors
+    def uses(self, cells: U32) -> I64:
+        """Return how many lists each cell has, of all tenants together; int64 of shape (n,)."""
+        get = self._reading().get
+        keys = [catalog.USES + key for key in byte_items(cells, ">u4")]
+        return np.array([int.from_bytes(get(key, b""), "little") for key in keys], np.int64)
 
     @storage_errors
     def pending(self, tenant: int | None = None) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ commit costs it depends on the commit and not on the collection.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,8 @@ U32 = npt.NDArray[np.uint32]
 # whole directory again.
 LOG_TRANSACTIONS = 64
 
-# Tenants with fewer changed lists than this in a commit, and no longer log, keep none: reading a directory of so few
-# lists costs as much as reading a log.
-LOG_FROM_LISTS = 32
+# Tenants with fewer records keep no log: reading their whole directory again costs no more.
+LOG_FROM_RECORDS = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,32 +54,47 @@ def decode_member(number: int, content: bytes) -> Member:
     return Member(number=number, name=name, n_records=n_records, changed=changed, logged=logged, n_log=n_log)
 
 
-def logged_cells(txn: Any, member: Member, since: int) -> U32 | None:
-    """Return the cells whose lists changed after transaction `since`, rising; None when the log does not reach back."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What changed of a tenant's lists after some transaction."""
+
+    cells: U32
+    """Cells whose lists changed, came or went; rising."""
+    moved: U32
+    """Cells whose payload was replaced; rising."""
+
+
+def logged_changes(txn: Any, member: Member, since: int) -> Changes | None:
+    """Return what changed after transaction `since`; None when the log does not reach back."""
     if since < member.logged:
         return None
     first = catalog.LOG + catalog.LOG_KEY.pack(member.number, since + 1)
     last = catalog.LOG + catalog.LOG_KEY.pack(member.number, 0xFFFFFFFFFFFFFFFF)
-    parts = [np.frombuffer(value, dtype="<u4") for _, value in catalog.scan_between(txn, first, last)]
-    return np.unique(np.concatenate(parts)).astype(np.uint32) if parts else np.empty(0, np.uint32)
+    cells, moved = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)]
+    for _, value in catalog.scan_between(txn, first, last):
+        words = np.frombuffer(value, dtype="<u4")
+        moved.append(words[1 : 1 + words[0]])
+        cells.append(words[1 + words[0] :])
+    return Changes(
+        cells=np.unique(np.concatenate(cells)).astype(np.uint32),
+        moved=np.unique(np.concatenate(moved)).astype(np.uint32),
+    )
 
 
-def write_log(txn: Any, member: Member, cells: list[int], now: int) -> Member:
-    """Log the lists that a transaction changed, and cut the log; return the member as it has to be stored."""
-    n_log, logged = member.n_log, member.logged
-    prefix = catalog.LOG + catalog.U32_KEY.pack(member.number)
-    if member.logged >= now or (len(cells) < LOG_FROM_LISTS and not n_log):
-        return Member(
-            number=member.number, name=member.name, n_records=member.n_records, changed=now, logged=now, n_log=0
-        )
-    txn.put(catalog.LOG + catalog.LOG_KEY.pack(member.number, now), np.array(sorted(cells), "<u4").tobytes())
-    n_log += 1
-    if n_log > LOG_TRANSACTIONS:
-        old = [key for key, _ in catalog.scan(txn, prefix)][: n_log - LOG_TRANSACTIONS // 2]
+def write_log(txn: Any, member: Member, cells: list[int], moved: list[int], now: int) -> Member:
+    """Log which lists and payloads a transaction changed, and cut the log; return the member as it is to be stored."""
+    if member.logged >= now or member.n_records < LOG_FROM_RECORDS:
+        prefix = catalog.LOG + catalog.U32_KEY.pack(member.number)
+        for key in [key for key, _ in catalog.scan(txn, prefix)] if member.n_log else []:
+            txn.delete(key)
+        return replace(member, changed=now, logged=now, n_log=0)
+    words = np.array([len(moved), *moved, *cells], "<u4")
+    txn.put(catalog.LOG + catalog.LOG_KEY.pack(member.number, now), words.tobytes())
+    member = replace(member, changed=now, n_log=member.n_log + 1)
+    if member.n_log > LOG_TRANSACTIONS:
+        prefix = catalog.LOG + catalog.U32_KEY.pack(member.number)
+        old = [key for key, _ in catalog.scan(txn, prefix)][: member.n_log - LOG_TRANSACTIONS // 2]
         for key in old:
             txn.delete(key)
-        n_log -= len(old)
-        logged = catalog.LOG_KEY.unpack(old[-1][1:])[1]
-    return Member(
-        number=member.number, name=member.name, n_records=member.n_records, changed=now, logged=logged, n_log=n_log
-    )
+        member = replace(member, n_log=member.n_log - len(old), logged=catalog.LOG_KEY.unpack(old[-1][1:])[1])
+    return member

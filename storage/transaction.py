@@ -58,6 +58,7 @@ class WriteTransaction(CatalogReader):
             raise translated(error, core.path) from error
         self._allocator = Allocator(core.env, self._txn, self._header.end_page)
         self._changed: dict[int, set[int]] = {}
+        self._moved: dict[int, set[int]] = {}
 
     def _open_files(self) -> None:
         """Open the data files by their paths, once sure that they belong to the catalog that is open."""
@@ -155,16 +156,30 @@ class WriteTransaction(CatalogReader):
         for number, cells in self._changed.items():
             member = self.member(number)
             if member is not None:
-                self._put_member(txn, tenants.write_log(txn, member, sorted(cells), txn.id()))
+                moved = sorted(self._moved.get(number, ()))
+                self._put_member(txn, tenants.write_log(txn, member, sorted(cells), moved, txn.id()))
 
     def _put_member(self, txn: Any, member: tenants.Member) -> None:
         """Store what the catalog keeps of a tenant."""
         key = catalog.MEMBERS + catalog.U32_KEY.pack(member.number)
         catalog.put_summed(txn, key, tenants.encode_member(member))
 
-    def touch(self, tenant: int) -> None:
-        """Let readers look at a tenant again after this transaction, though none of its lists may have changed."""
+    @property
+    def touched(self) -> set[int]:
+        """Numbers of the tenants that this transaction has changed so far."""
+        return set(self._changed)
+
+    def touch(self, tenant: int, moved: Iterable[int] = ()) -> None:
+        """Let readers look at a tenant again after this transaction, though none of its lists may have changed.
+
+        Parameters
+        ----------
+        tenant : int
+        moved : iterable of int
+            Cells of the tenant whose payload this transaction replaced.
+        """
         self._touch(tenant)
+        self._moved.setdefault(tenant, set()).update(moved)
 
     def _touch(self, tenant: int, cells: Iterable[int] = ()) -> None:
         """Take note that a tenant changes, and which of its lists."""
@@ -195,6 +210,17 @@ class WriteTransaction(CatalogReader):
     def _place(self) -> tuple[Path, ListLayout, int, int]:
         core = self._core
         return core.path, core.layout, self._allocator.end_page, core.cell_bytes
+
+    @property
+    def path(self) -> Path:
+        """The collection directory."""
+        return self._core.path
+
+    @property
+    def txn_id(self) -> int:
+        """Number of this transaction: what `Member.changed` says of the tenants that it changes."""
+        number: int = self._reading().id()
+        return number
 
     @property
     def n_rows(self) -> int:

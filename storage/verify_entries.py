@@ -100,7 +100,7 @@ def _check_logs(evidence: Evidence, known: dict[int, tenants.Member]) -> None:
         number, txn = catalog.LOG_KEY.unpack(key)
         n_logs[number] = n_logs.get(number, 0) + 1
         member = known.get(number)
-        if len(value) % 4 or member is None or not member.logged < txn <= member.changed:
+        if len(value) % 4 or len(value) < 4 or member is None or not member.logged < txn <= member.changed:
             evidence.findings.add(CATALOG, f"log of tenant {number}, transaction {txn}", f"unexpected: {value[:16]!r}")
     for number, n in n_logs.items():
         if number in known and known[number].n_log != n:

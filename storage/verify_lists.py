@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ramet.storage import catalog
 from ramet.storage.evidence import Evidence
-from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, checksum, concatenated
+from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, ROW_MASK, checksum, concatenated
 from ramet.storage.reader import I64, LIST_DTYPE, U8, U32, U64, check_directory
 
 # Bytes of the posting file read at a time.
@@ -33,6 +33,7 @@ def check_lists(evidence: Evidence, tenants: dict[int, int]) -> tuple[U32, U64]:
         expected = f"an extent below page {evidence.header.end_page} that holds its rows"
         evidence.findings.add(CATALOG, _list_name(names[i]), f"expected {expected}, found {entries[i]}")
     _check_extents(evidence, names[sound], entries[sound])
+    _check_uses(evidence, names)
     held = _contents(evidence, names, entries, np.flatnonzero(sound))
     return _check_homes(evidence, names, held)
 
@@ -57,6 +58,18 @@ def _check_tenants_known(evidence: Evidence, names: U64, tenants: dict[int, int]
     for tenant in np.unique(names >> np.uint64(32)).tolist():
         if tenant not in tenants:
             evidence.findings.add(CATALOG, f"lists of tenant {tenant}", "expected a known tenant, found none")
+
+
+def _check_uses(evidence: Evidence, names: U64) -> None:
+    """Compare the numbers of lists in each cell with the directory."""
+    said = {
+        int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in evidence.table(catalog.USES, 4)
+    }
+    cells, counts = np.unique(names & np.uint64(0xFFFFFFFF), return_counts=True)
+    there = dict(zip(cells.tolist(), counts.tolist(), strict=True))
+    for cell in sorted(cell for cell in said.keys() | there.keys() if said.get(cell) != there.get(cell)):
+        what = f"expected {there.get(cell, 0)} lists, found {said.get(cell, 0)}"
+        evidence.findings.add(CATALOG, f"number of lists in cell {cell}", what)
 
 
 def _check_extents(evidence: Evidence, names: U64, entries: npt.NDArray[np.void]) -> None:
@@ -132,7 +145,7 @@ def _list_rows(evidence: Evidence, extent: U8, n_pages: int, count: int) -> tupl
     columns = [extent[4 * capacity * f : 4 * capacity * f + 4 * count] for f in range(1 + layout.n_factors)]
     start = layout.codes_offset(capacity)
     codes = extent[start : start + count * layout.code_bytes]
-    return columns[0].view(np.uint32), checksum(*columns, codes)
+    return columns[0].view(np.uint32) & np.uint32(ROW_MASK), checksum(*columns, codes)
 
 
 def _check_homes(evidence: Evidence, names: U64, copies: U64) -> tuple[U32, U64]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ramet.storage import catalog, records
 from ramet.storage.errors import CorruptionError
-from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, checksum
+from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, ROW_MASK, checksum
 from ramet.storage.postings import ListBatch, ListEdit, checked_batch, checked_edit, merged_lists, write_batch
 from ramet.storage.reader import I64, LIST_DTYPE, U8, U32, check_directory
 from ramet.storage.snapshot import ListContent, list_content
@@ -32,6 +32,7 @@ class ListWriter(WriteTransaction):
         starts : array of int64, shape (n + 1,)
             List i holds ``rows[starts[i]:starts[i + 1]]`` and the same part of the other columns.
         rows : array of uint32, shape (total,)
+            Row numbers, with the bit `format.COPY` where the row's nearest list is another one.
         factors : array of 4-byte words, shape (n_factors, total)
         codes : array of uint8, shape (total, code_bytes)
         slack : float
@@ -50,16 +51,19 @@ class ListWriter(WriteTransaction):
             return
         with self._step(POSTINGS) as txn:
             prefix = catalog.LISTS + catalog.U32_KEY.pack(tenant)
+            new = numbers
             if not catalog.range_is_empty(txn, prefix):
-                for cell in records.byte_items(numbers, ">u4"):
-                    self._free_list(txn, prefix + cell)
+                there = [self._free_list(txn, prefix + cell) for cell in records.byte_items(numbers, ">u4")]
+                new = numbers[~np.array(there)]
+            self._use(txn, new, 1)
             self._place_lists(txn, tenant, numbers, batch, slack)
 
     def _check_lists(self, tenant: int, rows: U32) -> None:
         if self.member(tenant) is None:
             raise ValueError(f"there is no tenant of number {tenant}; make it with ensure_tenant")
-        if int(rows.max(initial=0)) >= max(self.n_rows, 1):
-            raise ValueError(f"a list names row {rows.max()}, but there are {self.n_rows}")
+        largest = int((rows & np.uint32(ROW_MASK)).max(initial=0))
+        if largest >= max(self.n_rows, 1):
+            raise ValueError(f"a list names row {largest}, but there are {self.n_rows}")
 
     def _place_lists(self, txn: Any, tenant: int, cells: U32, batch: ListBatch, slack: float) -> None:
         """Write lists into new extents and enter them in the directory."""
@@ -76,6 +80,15 @@ class ListWriter(WriteTransaction):
         values = records.byte_rows(entries[order].view(np.uint8).reshape(len(cells), -1))
         catalog.put_sorted(txn, keys, values)
         self._touch(tenant, cells.tolist())
+
+    def _use(self, txn: Any, cells: U32, more: int) -> None:
+        """Count the lists that come (1) or go (-1) in cells."""
+        for cell in records.byte_items(np.sort(cells), ">u4"):
+            n = int.from_bytes(txn.get(catalog.USES + cell, b""), "little") + more
+            if n > 0:
+                txn.put(catalog.USES + cell, catalog.U32_VALUE.pack(n))
+            else:
+                txn.delete(catalog.USES + cell)
 
     def edit_lists(self, tenant: int, edit: ListEdit, slack: float) -> I64:
         """Drop rows from lists of one tenant and add rows to them.
@@ -181,9 +194,11 @@ class ListWriter(WriteTransaction):
             key = prefix + catalog.U32_KEY.pack(int(edit.cells[i]))
             if self._free_list(txn, key) and not stays:
                 txn.delete(key)
-        gone = edit.cells[which[~left]]
-        if len(gone):
-            self._touch(tenant, gone.tolist())
+        there = entries["n_pages"][which] > 0
+        gone = edit.cells[which[~left & there]]
+        self._touch(tenant, gone.tolist())
+        self._use(txn, gone, -1)
+        self._use(txn, edit.cells[which[left & ~there]], 1)
         if left.any():
             kept = ListBatch(
                 starts=np.concatenate([batch.starts[:-1][left], batch.starts[-1:]]),
@@ -213,6 +228,7 @@ class ListWriter(WriteTransaction):
             there = self._free_list(txn, key) and bool(txn.delete(key))
             if there:
                 self._touch(tenant, [cell])
+                self._use(txn, np.array([cell], np.uint32), -1)
         return there
 
     def _free_list(self, txn: Any, key: bytes) -> bool:

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from ramet.storage import catalog, records, tenants
 from ramet.storage.errors import CorruptionError, StorageFullError
-from ramet.storage.format import CATALOG, PAGE_BYTES, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS
+from ramet.storage.format import CATALOG, PAGE_BYTES, ROW_MASK, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS
 from ramet.storage.homes import HomeTable
 from ramet.storage.reader import I64, U8, U32
 from ramet.storage.rowfiles import append_rows_to
 from ramet.storage.transaction import WriteTransaction
 
-# Row numbers are u32, and 0xFFFFFFFF stays free to mean "none".
-MAX_ROWS = 0xFFFFFFFF
+# Posting lists keep row numbers of 31 bits, and the last one stays free.
+MAX_ROWS = ROW_MASK
 
 # Values longer than this may stand on LMDB pages of their own; see `catalog.put_summed`.
 LONG_VALUE = 1000

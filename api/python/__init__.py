@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from ramet.engine.database import connect as connect
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
+    from ramet.engine.errors import ConflictError as ConflictError
     from ramet.engine.errors import NotEmptyError as NotEmptyError
+    from ramet.engine.errors import NotOwnerError as NotOwnerError
     from ramet.engine.errors import UnknownCollectionError as UnknownCollectionError
+    from ramet.engine.errors import UnknownIdError as UnknownIdError
+    from ramet.engine.errors import UnknownTenantError as UnknownTenantError
     from ramet.engine.hits import BuildReport as BuildReport
     from ramet.engine.hits import CurvePoint as CurvePoint
     from ramet.engine.hits import Hit as Hit
     from ramet.engine.hits import Hits as Hits
     from ramet.engine.hits import Record as Record
+    from ramet.engine.hits import UpsertReport as UpsertReport
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
     from ramet.storage.errors import ClosedError as ClosedError
@@ -46,6 +51,7 @@ _HOME = {
     "ClosedError": "ramet.storage.errors",
     "Collection": "ramet.engine.collection",
     "CollectionExistsError": "ramet.engine.errors",
+    "ConflictError": "ramet.engine.errors",
     "CorruptionError": "ramet.storage.errors",
     "CurvePoint": "ramet.engine.hits",
     "Database": "ramet.engine.database",
@@ -56,12 +62,16 @@ _HOME = {
     "Hits": "ramet.engine.hits",
     "MissingError": "ramet.storage.errors",
     "NotEmptyError": "ramet.engine.errors",
+    "NotOwnerError": "ramet.engine.errors",
     "Problem": "ramet.storage.findings",
     "ReadOnlyError": "ramet.storage.errors",
     "Record": "ramet.engine.hits",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
     "UnknownCollectionError": "ramet.engine.errors",
+    "UnknownIdError": "ramet.engine.errors",
+    "UnknownTenantError": "ramet.engine.errors",
+    "UpsertReport": "ramet.engine.hits",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
     "connect": "ramet.engine.database",
@@ -75,6 +85,7 @@ __all__ = [
     "ClosedError",
     "Collection",
     "CollectionExistsError",
+    "ConflictError",
     "CorruptionError",
     "CurvePoint",
     "Database",
@@ -85,6 +96,7 @@ __all__ = [
     "Hits",
     "MissingError",
     "NotEmptyError",
+    "NotOwnerError",
     "Problem",
     "RametError",
     "ReadOnlyError",
@@ -92,6 +104,9 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "UnknownCollectionError",
+    "UnknownIdError",
+    "UnknownTenantError",
+    "UpsertReport",
     "VerifyReport",
     "WriterBusyError",
     "__version__",

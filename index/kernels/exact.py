@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ramet.index.kernels.plan import ROW_MASK
 from ramet.index.kernels.query import N_SCALARS, prepare
 from ramet.index.kernels.rerank import exact_distance
 from ramet.index.kernels.simd import array_u32, array_u64, load_u32
@@ -52,7 +53,7 @@ def scan_all(plan, n, floats, heaps, sizes, limits):
     base, width = np.int64(floats.ctypes.data), 4 * plan.dim
     for cell in range(plan.n_cells):
         for i in range(counts[cell]):
-            row = load_u32(np.uintp(address[cell] + np.uint64(4 * i)))
+            row = load_u32(np.uintp(address[cell] + np.uint64(4 * i))) & ROW_MASK
             if row >= plan.n_rows:
                 continue
             at = np.uintp(np.int64(plan.vectors) + np.int64(row) * plan.vector_bytes)

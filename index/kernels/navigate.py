@@ -24,7 +24,7 @@ MEMBERS_PER_PROBE = 30  # members looked at for each cell asked for: 96 to 99 % 
 def scan_members(plan, metric, first, count, signed, scalars, out, heap, size):
     """Offer the centroids ``first .. first + count`` of the member columns to the heap of cells.
 
-    A cell whose list is empty is passed over: cells that a tenant gave up stay members until the navigator is made anew.
+    A cell whose list is empty is passed over: cells that a tenant gave up stay members until there is a new navigator.
     """
     column = 4 * plan.n_slots
     sq8_estimates(

@@ -12,6 +12,9 @@ import numpy as np
 L2, COSINE, IP = 0, 1, 2
 SQ8, FLOAT32, FLOAT16, INT8, UINT8 = 0, 1, 2, 3, 4
 
+ROW_MASK = np.uint32(0x7FFFFFFF)
+"""Of a row number in a list; the bit above says that the row's nearest list is another one."""
+
 PLAN = np.dtype(
     [
         ("dim", "i8"),

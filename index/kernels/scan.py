@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ramet.index.kernels.plan import COSINE, FLOAT16, INT8, IP, L2
+from ramet.index.kernels.plan import COSINE, FLOAT16, INT8, IP, L2, ROW_MASK
 from ramet.index.kernels.query import NORM2, SCALE, SUM, SUM8
 from ramet.index.kernels.simd import (
     dot_f32,
@@ -76,7 +76,7 @@ def offer(out, count, rows, n_rows, heap, size):
     limit = threshold(heap, size)
     for i in range(count):
         if out[i] <= limit:
-            row = load_u32(np.uintp(rows + i * 4))
+            row = load_u32(np.uintp(rows + i * 4)) & ROW_MASK
             if row < n_rows:
                 size = insert_once(heap, size, pack(out[i], row))
                 limit = threshold(heap, size)

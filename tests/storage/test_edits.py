@@ -162,32 +162,37 @@ def test_edits_that_make_no_sense_are_refused(tmp_path, changes, words):
             assert_lists(snapshot, {99: range(N_ROWS)})
 
 
-def test_readers_learn_which_lists_changed(tmp_path):
+def test_readers_learn_which_lists_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tenants, "LOG_FROM_RECORDS", 100)
     with Store.create(tmp_path / "c", world.SETTINGS) as store:
         fill(store)
-        cells = list(range(tenants.LOG_FROM_LISTS))
+        cells = list(range(32))
         with store.write() as writer:
             writer.edit_lists(0, edit_of({cell: ([1], []) for cell in cells}), 0.0)
         with store.read() as snapshot:
             member = snapshot.member(0)
-            assert snapshot.changed_cells(member, member.changed).tolist() == []
-            assert snapshot.changed_cells(member, member.changed - 1).tolist() == cells
+            assert snapshot.changes(member, member.changed).cells.tolist() == []
+            assert snapshot.changes(member, member.changed - 1).cells.tolist() == cells
         then = member.changed
         for i in range(3):
             with store.write() as writer:
                 writer.edit_lists(0, edit_of({i: ([2], []), 1000 + i: ([3], [])}), 0.0)
                 writer.delete_list(0, 20 + i)
         with store.read() as snapshot:
-            assert snapshot.changed_cells(snapshot.member(0), then).tolist() == [0, 1, 2, 20, 21, 22, 1000, 1001, 1002]
+            assert snapshot.changes(snapshot.member(0), then).cells.tolist() == [0, 1, 2, 20, 21, 22, 1000, 1001, 1002]
         for i in range(2 * tenants.LOG_TRANSACTIONS):
             with store.write() as writer:
                 writer.edit_lists(0, edit_of({i: ([10 + i], [])}), 0.0)
             with store.read() as snapshot:
                 member = snapshot.member(0)
                 assert member.n_log <= tenants.LOG_TRANSACTIONS
-                assert snapshot.changed_cells(member, member.changed - 1).tolist() == [i]
+                assert snapshot.changes(member, member.changed - 1).cells.tolist() == [i]
         with store.read() as snapshot:
-            assert snapshot.changed_cells(snapshot.member(0), then) is None
+            assert snapshot.changes(snapshot.member(0), then) is None
+        with store.write() as writer:
+            writer.touch(0, moved=[7, 5])
+        with store.read() as snapshot:
+            assert snapshot.changes(snapshot.member(0), snapshot.txn_id - 1).moved.tolist() == [5, 7]
         report = verify(store)
         assert not [p for p in report.problems if "log" in str(p)]
 

@@ -1,0 +1,140 @@
+"""The writing side of a collection: one transaction at a time, each followed by bounded rebalancing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy.typing as npt
+
+from ramet.engine import sharing, upsert
+from ramet.engine.change import Change
+from ramet.engine.hits import UpsertReport
+from ramet.engine.ownership import known, refuse_foreign
+from ramet.engine.placements import Kept, Placements
+from ramet.engine.rebalance import Deadline, rebalance
+from ramet.engine.remeasure import Remeasure
+from ramet.engine.settings import Settings
+from ramet.engine.threads import search_pool
+from ramet.storage.store import Store
+
+CHUNK = 8192
+"""Records written in one transaction; larger calls are cut."""
+
+WAVES_S = 0.5
+"""Seconds after which a transaction begins no further wave of rebalancing."""
+
+
+class Live:
+    """Writes to one open collection. Threads may share it: they take turns.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._lock = threading.RLock()
+        self._kept: Kept = {}
+        self._remeasure = Remeasure(store, settings)
+
+    @contextmanager
+    def _changing(self, timeout_s: float) -> Iterator[Change]:
+        """A change in a transaction of its own; what is kept in memory between transactions follows its commit."""
+        with self._lock:
+            with self._store.write(timeout_s) as writer:
+                placements = Placements(writer, self._settings, self._kept)
+                self._kept = {}  # after an error nothing that was changed in memory is trusted
+                yield Change(writer, self._settings, placements, search_pool())
+                placements.store()
+                txn_id, touched = writer.txn_id, writer.touched
+            self._kept = placements.after_commit(txn_id, touched)
+
+    def _settle(self, change: Change) -> None:
+        """Rebalance the tenants that a transaction changed, for a bounded time."""
+        deadline = Deadline.after(WAVES_S)
+        for tenant in sorted(change.writer.touched):
+            if change.writer.member(tenant) is not None:
+                rebalance(change, tenant, deadline)
+
+    def upsert(
+        self,
+        names: list[str],
+        block: npt.NDArray[Any],
+        tenants: str | list[str],
+        *,
+        on_conflict: str,
+        timeout_s: float,
+    ) -> UpsertReport:
+        """Insert or replace records, whose arguments are checked; see `Collection.upsert`."""
+        batches = upsert.batches(names, block, tenants, CHUNK)
+        report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
+        for number, batch in enumerate(batches):
+            with self._changing(timeout_s) as change:
+                if number == 0:  # refused as a whole, before anything is written
+                    for later in batches:
+                        upsert.refuse(change.writer, later, on_conflict)
+                report += upsert.write(change, batch, on_conflict)
+                self._settle(change)
+                changed = {tenant: change.placement(tenant).n_cells for tenant in change.writer.touched}
+            self._remeasure.after(changed, len(batch))
+        return report
+
+    def delete(self, names: list[str], tenant: str, timeout_s: float) -> int:
+        """Delete records; see `Collection.delete`."""
+        total = 0
+        for first in range(0, len(names), CHUNK):
+            with self._changing(timeout_s) as change:
+                owner = known(change.writer, tenant, "tenant")
+                if first == 0:
+                    refuse_foreign(change.writer, owner, tenant, names)
+                total += upsert.delete(change, owner, names[first : first + CHUNK])
+                self._settle(change)
+        return total
+
+    def grant(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:
+        """Let other tenants see records; see `Collection.grant`."""
+        total = 0
+        for first in range(0, len(names), CHUNK):
+            with self._changing(timeout_s) as change:
+                if first == 0:
+                    sharing.refuse_grant(change.writer, names, tenant, to)
+                total += sharing.grant(change, names[first : first + CHUNK], tenant, to)
+                self._settle(change)
+                changed = {number: change.placement(number).n_cells for number in change.writer.touched}
+            self._remeasure.after(changed, min(CHUNK, len(names) - first))
+        return total
+
+    def revoke(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:
+        """Take records back from other tenants; see `Collection.revoke`."""
+        total = 0
+        for first in range(0, len(names), CHUNK):
+            with self._changing(timeout_s) as change:
+                if first == 0:
+                    sharing.refuse_revoke(change.writer, names, tenant, to)
+                total += sharing.revoke(change, names[first : first + CHUNK], tenant, to)
+                self._settle(change)
+        return total
+
+    def drop_tenant(self, tenant: str, timeout_s: float) -> int:
+        """Delete a tenant with everything that it owns; see `Collection.drop_tenant`."""
+        with self._changing(timeout_s) as change:
+            n = sharing.drop(change, tenant)
+            self._settle(change)
+        return n
+
+    def maintain(self, seconds: float, timeout_s: float) -> bool:
+        """Go on with rebalancing that waits; see `Collection.maintain`."""
+        deadline = Deadline.after(seconds)
+        while True:
+            with self._changing(timeout_s) as change:
+                tenants = sorted({tenant for tenant, _ in change.writer.pending()})
+                soon = Deadline.after(WAVES_S)
+                waiting = [tenant for tenant in tenants if rebalance(change, tenant, soon, all_of_it=True)]
+            if not waiting or deadline.passed:
+                return not waiting

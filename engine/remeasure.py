@@ -1,0 +1,100 @@
+"""When a recall curve is measured again: a tenant has grown into a class without one, doubled, or been replaced."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ramet.engine.calibrate import measure
+from ramet.engine.curve import RecallCurve
+from ramet.engine.curves import ALL_LISTS, CLASS, OWN, OWN_FROM, class_of, parsed, to_meta
+from ramet.engine.reads import vectors_of
+from ramet.engine.searcher import Searcher
+from ramet.engine.settings import Settings
+from ramet.engine.threads import n_cores
+from ramet.storage.format import ROW_MASK
+from ramet.storage.snapshot import Snapshot
+from ramet.storage.store import Store
+
+BUDGET = 2e7
+"""Distances that the exact search of the sample may take."""
+MOST, LEAST = 200, 60
+"""Queries of a sample."""
+
+
+class Remeasure:
+    """Follows how much tenants change, and measures when it is due. Used by one thread at a time."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._changed: dict[int, int] = {}
+
+    def after(self, tenants: dict[int, int], n_records: int) -> None:
+        """Take note of a committed change, and measure what is due.
+
+        Parameters
+        ----------
+        tenants : dict
+            Tenant number -> number of its lists.
+        n_records : int
+            Records that the change wrote.
+        """
+        wanted: list[tuple[int, str]] = []
+        with self._store.read() as snapshot:
+            for tenant, n_lists in tenants.items():
+                self._changed[tenant] = self._changed.get(tenant, 0) + n_records
+                name = self._due(snapshot, tenant, n_lists)
+                if name is not None:
+                    wanted.append((tenant, name))
+            curves = [(tenant, name, self._measured(snapshot, tenant)) for tenant, name in wanted]
+        found = [(tenant, name, curve) for tenant, name, curve in curves if curve is not None]
+        if not found:
+            return
+        with self._store.write() as writer:
+            for tenant, name, curve in found:
+                writer.set_meta(name, to_meta(curve))
+                if writer.member(tenant) is not None:
+                    writer.touch(tenant)
+                self._changed[tenant] = 0
+
+    def _due(self, snapshot: Snapshot, tenant: int, n_lists: int) -> str | None:
+        """Name of the curve that a tenant should be measured for now; None when none is due."""
+        if n_lists <= ALL_LISTS:
+            return None
+        own = n_lists >= OWN_FROM
+        name = OWN.format(tenant=tenant) if own else CLASS.format(number=class_of(n_lists))
+        known = parsed(snapshot.meta(name))
+        if known is None:
+            return name
+        if not own:  # the largest of the class speaks for it
+            return name if n_lists > known.n_lists and n_lists > 0.75 * (1 << class_of(n_lists)) else None
+        grown = not known.n_lists / 2 < n_lists < known.n_lists * 2
+        replaced = self._changed.get(tenant, 0) > snapshot.count(tenant)
+        return name if grown or replaced else None
+
+    def _measured(self, snapshot: Snapshot, tenant: int) -> RecallCurve | None:
+        """The curve of a tenant, measured with some of its own records as queries."""
+        member = snapshot.member(tenant)
+        if member is None:
+            return None
+        searcher = Searcher(snapshot, self._settings, member)
+        if searcher.n_lists <= ALL_LISTS:
+            return None
+        wanted = int(min(MOST, max(LEAST, BUDGET / max(1, member.n_records))))
+        rows = _sample(snapshot, tenant, wanted)
+        queries = np.ascontiguousarray(vectors_of(snapshot, self._settings, rows), dtype=np.float32)
+        points = measure(searcher, queries, own_rows=rows, n_threads=n_cores())
+        return RecallCurve(points, searcher.n_lists) if points else None
+
+
+def _sample(snapshot: Snapshot, tenant: int, wanted: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Some rows of a tenant, from lists here and there; the same ones for the same state."""
+    directory = snapshot.lists(tenant)
+    rng = np.random.default_rng([tenant, len(directory)])
+    weights = directory.counts / directory.counts.sum()
+    lists = rng.choice(len(directory), size=wanted, p=weights)
+    rows = []
+    for at in lists.tolist():
+        held = snapshot.read_list(tenant, int(directory.cells[at])).rows
+        rows.append(int(held[rng.integers(len(held))]) & ROW_MASK)
+    return np.unique(np.array(rows, np.int64))
