@@ -73,6 +73,12 @@ class Change:
             self._plant(found)
         return found
 
+    def tidied(self, tenant: int) -> Placement:
+        """The tenant's cells, for the start of something: positions taken before are void."""
+        found = self.placement(tenant)
+        found.tidy()
+        return found
+
     def forget(self, tenant: int) -> None:
         """Drop what is kept of a tenant that is no more."""
         self._placements.forget(tenant)
@@ -139,7 +145,7 @@ class Change:
 
         The caller stores them as the rows' homes.
         """
-        placement = self.placement(tenant)
+        placement = self.tidied(tenant)
         points = self.points(rows)
         starts, cells = placement.assign(points, self.pool)
         self.edit(placement, Entries.of(rows, starts, cells), None)
@@ -148,15 +154,24 @@ class Change:
         placement.changed_rows += len(rows)
         return starts, cells
 
-    def remove(self, tenant: int, rows: npt.NDArray[Any], homes: HomeTable) -> None:
-        """Take rows out of the tenant's lists; ``homes``: where they are. The caller stores their homes."""
+    def remove(self, tenant: int, rows: npt.NDArray[Any], homes: HomeTable, points: Floats) -> None:
+        """Take rows out of the tenant's lists. The caller stores their homes.
+
+        Parameters
+        ----------
+        tenant : int
+        rows : array of int, shape (n,)
+        homes : HomeTable
+            Where they are; lists of other tenants stay.
+        points : float32 array (n, dim)
+            Their vectors, from `points`.
+        """
         placement = self.placement(tenant)
         mine = homes.tenants == tenant
         of_row, cells = homes.of_row[mine], homes.cells[mine]
         first = np.concatenate([[True], of_row[1:] != of_row[:-1]]) if len(of_row) else np.zeros(0, bool)
         home = placement.positions(cells[first])
-        points = self.points(rows[of_row[first]])
-        np.subtract.at(placement.drift, home, points - placement.centroids[home])
+        np.subtract.at(placement.drift, home, points[of_row[first]] - placement.centroids[home])
         self.edit(placement, None, Entries(rows=rows[of_row].astype(np.uint32), cells=cells))
         placement.changed_rows += len(rows)
 

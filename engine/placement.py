@@ -40,6 +40,7 @@ class Placement:
         self.tenant = tenant
         self._settings = settings
         directory = writer.lists(tenant)
+        self.numbers: U32
         self.numbers, navigator = (
             load_navigator(writer, writer.path, settings, tenant, directory)
             if len(directory)
@@ -180,24 +181,25 @@ class Placement:
         n = self.n_cells
         known = self._navigator
         regroup = n >= STORED_FROM and not self._grouped_at / REGROUP < n < self._grouped_at * REGROUP
-        crowded = len(self.numbers) > 2 * n + 64
-        if known is None or regroup or crowded or (known.n_groups == 0 and n >= STORED_FROM):
-            self._compress()
-            if len(self.numbers) >= STORED_FROM:
+        if known is None or regroup or (known.n_groups == 0 and n >= STORED_FROM):
+            if n >= STORED_FROM:
                 centres = group_centres(self.centroids, 0)
                 known = group_navigator(self.centroids, centres, home_groups(self.centroids, centres))
-                self._since_stored.update(self.numbers.tolist())  # the stored groups are out of date
+                self._since_stored.update(self._place)  # the stored groups are out of date
             else:
                 known = flat_navigator(self.centroids)
             self._navigator = known = known.with_room(np.ones(known.n_cells, bool), ROOM)
-            self._grouped_at = len(self.numbers)
+            self._grouped_at = n
         elif known.n_cells < len(self.numbers):
             self._navigator = known = with_cells(known, self.centroids[known.n_cells :])
         return known
 
-    def _compress(self) -> None:
-        """Give up the positions of cells that are gone."""
+    def tidy(self) -> None:
+        """Give up the positions of cells that are gone, when these are many. Positions taken before are void."""
+        if len(self.numbers) <= 2 * self.n_cells + 64:
+            return
         keep = self.alive > 0
+        self._navigator = None
         self.numbers, self.centroids = self.numbers[keep], np.ascontiguousarray(self.centroids[keep])
         self.lengths, self.drift = self.lengths[keep], self.drift[keep]
         self.alive = np.ones(len(self.numbers), np.uint32)

@@ -83,6 +83,7 @@ def _worth_it(placement: Placement, waiting: U32) -> bool:
 
 def _wave(change: Change, placement: Placement, waiting: U32) -> None:
     """One wave over some of the lists that wait, the longest first."""
+    placement.tidy()
     lengths = placement.lengths[placement.positions(waiting)]
     chosen = waiting[np.argsort(-lengths, kind="stable")][: 2 * WAVE_LISTS]
     lengths = placement.lengths[placement.positions(chosen)]
@@ -96,10 +97,9 @@ def _wave(change: Change, placement: Placement, waiting: U32) -> None:
     change.writer.set_pending(placement.tenant, waiting[:0], done)
     new = placement.take_new()
     changed, rows = _recentre(change, placement, new)
-    near = np.concatenate([placement.near(changed, defaults.NEAR_LISTS + 1)]) if len(changed) else None
     rows += affected
-    if near is not None:
-        rows.append(_movers(change, placement, changed, near))
+    if len(changed):
+        rows.append(_movers(change, placement, changed, placement.near(changed, defaults.NEAR_LISTS + 1)))
     moving = np.unique(np.concatenate(rows)) if rows else np.empty(0, np.uint32)
     change.reassign(placement, moving.astype(np.int64))
 

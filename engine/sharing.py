@@ -90,7 +90,7 @@ def _take_back(change: Change, viewer: int, names: list[str], rows: I64) -> None
     writer = change.writer
     rows = np.sort(rows)
     before = writer.homes_of(rows)
-    change.remove(viewer, rows, before)
+    change.remove(viewer, rows, before, change.points(rows))
     none = np.zeros(len(rows) + 1, np.int64)
     writer.put_home_table(rows, before.with_lists(viewer, none, np.empty(0, np.uint32)))
     writer.unbind_ids(viewer, names)

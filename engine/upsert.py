@@ -135,11 +135,11 @@ def _withdraw(change: Change, old: I64) -> dict[int, I64]:
     """Take rows out of every list and forget them; returns who saw which of them, as positions in ``old``."""
     writer = change.writer
     order = np.argsort(old, kind="stable")
-    homes = writer.homes_of(old[order])
+    homes, points = writer.homes_of(old[order]), change.points(old[order])
     seen: dict[int, I64] = {}
     for viewer in np.unique(homes.tenants).tolist():
         seen[viewer] = order[np.unique(homes.of_row[homes.tenants == viewer])]
-        change.remove(viewer, old[order], homes)
+        change.remove(viewer, old[order], homes, points)
     writer.drop_rows(old)
     return seen
 

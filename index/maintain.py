@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,7 @@ def movers(
         lambda piece: better_homes(
             points, begins, hood.lists, hood.starts, hood.candidates, centroids, piece[0], piece[1], best
         ),
-        list(zip(bounds[:-1], bounds[1:], strict=True)),
+        list(pairwise(bounds)),
     )
     moved: npt.NDArray[np.bool_] = best != np.repeat(hood.lists, lengths)
     return moved
