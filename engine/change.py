@@ -1,4 +1,4 @@
-"""What one transaction does to the posting lists of tenants: rows that come, go and move, with everything that follows."""
+"""What one transaction does to the lists of tenants: rows that come, go and move, with everything that follows."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from ramet.storage.format import COPY, ROW_MASK
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 
-WAVE_LISTS = 48
+WAVE_LISTS = 96
 """Lists cut or dissolved in one wave; a tenant with fewer lists waits for no more than one in WAVE_SHARE of them."""
-WAVE_SHARE = 64
+WAVE_SHARE = 48
 
 MOST_WAVES = 6
 """Waves in a row for one tenant: what is still waiting then is left to the next call."""
@@ -106,7 +106,7 @@ def _wave(change: Change, placement: Placement, waiting: U32) -> None:
 
 def _rows(change: Change, placement: Placement, cell: int) -> tuple[U32, U32]:
     """Home rows of a list, and the copies in it."""
-    rows = change.writer.read_list(placement.tenant, cell).rows
+    rows = change.writer.list_rows(placement.tenant, np.array([cell], np.uint32))[0]
     home = rows < COPY
     return rows[home], rows[~home] & np.uint32(ROW_MASK)
 
@@ -230,8 +230,10 @@ def _move(change: Change, placement: Placement, cells: U32, means: npt.NDArray[n
 def _movers(change: Change, placement: Placement, changed: I64, near: I64) -> U32:
     """Rows in and around changed cells that are nearer to another cell than to that of their list."""
     hood = neighbourhoods(changed, near)
-    home = [_rows(change, placement, cell)[0] for cell in placement.numbers[hood.lists].tolist()]
-    rows = np.concatenate(home)
-    lengths = np.array([len(part) for part in home], np.int64)
-    moved = movers(change.points(rows), lengths, hood, placement.centroids, change.pool)
-    return rows[moved]
+    held = change.writer.list_rows(placement.tenant, placement.numbers[hood.lists])
+    rows = np.concatenate(held)
+    home = rows < COPY
+    of_list = np.repeat(np.arange(len(held)), [len(part) for part in held])
+    lengths = np.bincount(of_list[home], minlength=len(held))
+    moved = movers(change.points(rows[home]), lengths, hood, placement.centroids, change.pool)
+    return rows[home][moved]

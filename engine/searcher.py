@@ -53,8 +53,9 @@ def bases_of(snapshot: Snapshot) -> tuple[int, int, int]:
 
 
 class Searcher:
-    """Arrays and addresses of one tenant's lists, as of transaction ``changed``; later snapshots may use it as long as
-    the tenant has not changed since.
+    """Arrays and addresses of one tenant's lists, as of transaction ``changed``.
+
+    Later snapshots may use it, too, as long as the tenant has not changed since.
 
     Parameters
     ----------

@@ -221,6 +221,18 @@ class ListWriter(WriteTransaction):
         entries = self._entries(tenant, np.array([cell], np.uint32), [self._reading().get(key)])
         return self._content(tenant, cell, entries[0])
 
+    def list_rows(self, tenant: int, cells: U32) -> list[U32]:
+        """Return the row numbers (with their copy bits) of lists as this writer sees them; empty where there is none.
+
+        To decide by, not to copy: they are not compared with a checksum.
+        """
+        get, prefix = self._reading().get, catalog.LISTS + catalog.U32_KEY.pack(tenant)
+        entries = self._entries(tenant, cells, [get(prefix + cell) for cell in records.byte_items(cells, ">u4")])
+        end = self.end_page * PAGE_BYTES
+        words = self.mapping(POSTINGS, end).bytes(0, end).view(np.uint32)
+        starts = entries["page"].astype(np.int64) * (PAGE_BYTES // 4)
+        return [words[a : a + n] for a, n in zip(starts.tolist(), entries["count"].tolist(), strict=True)]
+
     def delete_list(self, tenant: int, cell: int) -> bool:
         """Delete a posting list and free its extent; return whether there was one."""
         key = catalog.LISTS + catalog.PAIR_KEY.pack(tenant, cell)
