@@ -151,7 +151,7 @@ class Searcher:
         after.n_lists = int(np.count_nonzero(after._counts))
         if not after.n_lists or (len(after._counts) - after.n_lists) * MOST_DEAD > len(after._counts):
             return None
-        after.curve = self.curve if after.n_lists == self.n_lists else curve_of(snapshot, self.tenant, after.n_lists)
+        after.curve = curve_of(snapshot, self.tenant, after.n_lists)
         after._fill(snapshot)
         return after
 

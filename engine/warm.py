@@ -1,4 +1,4 @@
-"""Compile and load everything that queries need, before the first one."""
+"""Compile and load everything that queries and writes need, before the first one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ramet.engine.database import connect
+from ramet.index.navigate import group_navigator
 
 KINDS = (("float32", "sq8"), ("float32", "none"), ("float16", "sq8"), ("int8", "none"))
 
@@ -26,3 +27,12 @@ def warmup() -> None:
             collection.build(data, list_size=16)
             collection.query(data[0], 3, nprobe=2)
             collection.query(data[:20], 3, exact=True)
+        live = db.create_collection("live", 8, "cosine")
+        for first in range(0, 1200, 300):  # enough to be split and measured
+            live.upsert([str(i) for i in range(first, first + 300)], rng.random((300, 8)) + 1e-3)
+        live.delete([str(i) for i in range(0, 1200, 2)])
+        live.maintain()
+        live.query(rng.random(8), 3)
+    cells = rng.random((40, 8)).astype(np.float32)
+    grouped = group_navigator(cells, cells[:4].copy(), np.arange(40, dtype=np.int32) % 4)
+    grouped.with_room(np.ones(40, bool), 1.0).grown(cells[:1])

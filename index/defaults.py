@@ -90,5 +90,5 @@ NEAR_LISTS = 32
 """Lists around a new or moved cell whose rows are compared with it: 16 cost 0.5 points of recall, 64 gain 0.1."""
 
 RECENTRED = 0.025
-"""Cells re-centred for each changed record, worst drift first. With one copy a row, at the rows that a fresh build scans
-for 0.95: none leaves 1.3 points to it, 0.01 and 0.02 0.5, 0.05 0.35, 0.1 0.1."""
+"""Cells re-centred for each changed record, worst drift first. With one copy a row, at the rows that a fresh build
+scans for 0.95, none leaves 1.3 points of recall to it, 0.01 and 0.02 0.5, 0.05 0.35, 0.1 0.1."""

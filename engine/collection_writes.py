@@ -1,0 +1,174 @@
+"""What can be written to a collection while it is in use: the methods that `Collection` inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ramet.engine import checks
+from ramet.engine.errors import one_of
+from ramet.engine.hits import UpsertReport
+from ramet.engine.live import Live
+from ramet.engine.settings import Settings
+from ramet.storage.store import DEFAULT_TIMEOUT_S, Store
+
+
+class CollectionWrites:
+    """Writes; `Collection` adds what is needed to build and to read."""
+
+    _store: Store
+    _settings: Settings
+    _live: Live
+
+    def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: Any,
+        *,
+        tenant: str | Sequence[str] = checks.DEFAULT_TENANT,
+        on_conflict: str = "replace",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> UpsertReport:
+        """Insert records, or replace those of the same id.
+
+        Works on an empty collection and on a built one, with batches of any size. Every 8,192 records, ordered by
+        tenant, are one transaction, which readers see whole or not at all; when the call returns, all of them are
+        committed, and on disk unless the collection was made with ``durability="batch"``.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Each once for a tenant.
+        vectors : array-like (n, dim)
+            One for each id; none at all is a call that does nothing.
+        tenant : str or sequence of str
+            Owner of all records, or the owner of each. Tenants are made as needed.
+        on_conflict : str
+            When a tenant has a record of that id: "replace" it, for everybody it is granted to; "skip" the new one; or
+            "error".
+        timeout_s : float
+            How long to wait for another writer, in seconds.
+
+        Returns
+        -------
+        UpsertReport
+
+        Raises
+        ------
+        ArgumentError
+            A wrong argument, in any record; nothing was written.
+        ConflictError
+            An id exists, and ``on_conflict`` is "error"; nothing was written.
+        NotOwnerError
+            A record of that id is granted to the tenant by another one; nothing was written.
+        WriterBusyError
+            Somebody else was writing all that time.
+        StorageFullError
+            No room. The transactions before the one that failed stay; calling again with all records is safe.
+        """
+        action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
+        names, block, owners = checks.batch(ids, vectors, tenant, self._settings)
+        return self._live.upsert(names, block, owners, on_conflict=action, timeout_s=timeout_s)
+
+    def delete(
+        self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> int:
+        """Delete records, for everybody they are granted to as well; returns how many there were.
+
+        Ids that the tenant does not have are passed over, so deleting twice is no error. The records are out of every
+        list from the next snapshot on; their bytes stay in the files until `compact`.
+
+        Raises
+        ------
+        UnknownTenantError
+            No tenant of that name.
+        NotOwnerError
+            Some of the records are granted to the tenant by another one; nothing was deleted.
+        WriterBusyError, StorageFullError
+        """
+        return self._live.delete(checks.names(ids, "ids"), checks.name(tenant, "tenant"), timeout_s)
+
+    def grant(
+        self,
+        ids: Sequence[str],
+        *,
+        to: str | Sequence[str],
+        tenant: str = checks.DEFAULT_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> int:
+        """Let other tenants see records of a tenant, under the same ids; returns how many (record, tenant) are new.
+
+        Vectors are stored once, whoever sees them.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Records that ``tenant`` owns.
+        to : str or sequence of str
+            Who shall see them; tenants are made as needed. Granting twice is no error.
+        tenant : str
+            The owner.
+
+        Raises
+        ------
+        UnknownTenantError, UnknownIdError, NotOwnerError
+            The owner does not exist, or does not own some of the records; nothing was granted.
+        ConflictError
+            One of the others has a record of its own under one of the ids; nothing was granted.
+        WriterBusyError, StorageFullError
+        """
+        return self._live.grant(
+            checks.names(ids, "ids"), checks.name(tenant, "tenant"), checks.tenants(to, "to"), timeout_s
+        )
+
+    def revoke(
+        self,
+        ids: Sequence[str],
+        *,
+        to: str | Sequence[str],
+        tenant: str = checks.DEFAULT_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> int:
+        """Take records back that were granted to other tenants; returns how many (record, tenant) ended.
+
+        From the next snapshot on these tenants do not see them. What was not granted is passed over.
+
+        Raises
+        ------
+        UnknownTenantError
+            The owner or one of the others does not exist; nothing was revoked.
+        NotOwnerError
+            Some of the records belong to somebody else; nothing was revoked.
+        WriterBusyError, StorageFullError
+        """
+        return self._live.revoke(
+            checks.names(ids, "ids"), checks.name(tenant, "tenant"), checks.tenants(to, "to"), timeout_s
+        )
+
+    def tenants(self) -> dict[str, int]:
+        """Tenants by name, with the number of records that each sees: its own and those granted to it."""
+        with self._store.read() as snapshot:
+            return dict(sorted(snapshot.tenants().items()))
+
+    def drop_tenant(self, name: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> int:
+        """Delete a tenant in one transaction: the records that it owns, for everybody, and its view of others'.
+
+        Returns
+        -------
+        int
+            Records deleted.
+
+        Raises
+        ------
+        UnknownTenantError
+            No tenant of that name.
+        WriterBusyError, StorageFullError
+        """
+        return self._live.drop_tenant(checks.name(name, "name"), timeout_s)
+
+    def maintain(self, seconds: float = 60.0, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
+        """Go on with the rebalancing that writes have left, for about so many seconds; returns whether all is done.
+
+        Writes do this in small steps anyway; nobody has to call it.
+        """
+        return self._live.maintain(checks.seconds(seconds, "seconds"), timeout_s)
