@@ -5,9 +5,9 @@ import os
 import sys
 
 from bench.child import clean_environment
-from bench.commands import ann, exact, memory, overhead, readme, scale, start
+from bench.commands import ann, churn, exact, fill, memory, overhead, readme, scale, sharing, start, tenants
 
-COMMANDS = (ann, scale, start, memory, overhead, exact, readme)
+COMMANDS = (ann, scale, start, memory, overhead, exact, tenants, sharing, fill, churn, readme)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 when a check failed (``exact``).
+        Exit status: 0, or 1 when a check failed (``exact``, ``sharing``, ``churn``).
     """
     args = parser().parse_args(argv)
     return int(args.run(args))

@@ -125,26 +125,53 @@ def single_like_batch(subject: Subject, n_queries: int = 100) -> Check:
 
 
 def finds_itself(subject: Subject, progress: Callable[[int], None] | None = None) -> Check:
-    """Each stored vector is found by itself at the default number of probes.
+    """Each stored vector is found by itself at the default number of probes."""
+    base = subject.dataset.base
+    lost, nearest = lost_rows(subject.docs, base, subject.metric, subject.k, subject.threads, progress=progress)
+    detail = f"{lost} of {len(base)} rows not found, {nearest} of them nearer to themselves than all they were given"
+    return Check(check="each stored vector finds itself", ok=lost == 0, detail=detail, value=float(lost))
+
+
+def lost_rows(
+    docs: Any,
+    base: np.ndarray,
+    metric: str,
+    k: int,
+    threads: int,
+    *,
+    first: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[int, int]:
+    """Count rows that their own vectors do not find.
 
     A row may be missing from its own answer only if k others are at least as near: identical vectors, or under ``ip``
     longer ones in its direction.
+
+    Parameters
+    ----------
+    docs : Collection
+        Holds the rows of `base`, (n, dim) float32; row i has the id ``first + i``.
+    progress : Callable[[int], None], optional
+        Called with the number of rows done.
+
+    Returns
+    -------
+    tuple[int, int]
+        Rows not found, and how many of them are nearer to themselves than everything they were given.
     """
-    base = subject.dataset.base
     lost = nearest = 0
     for start in range(0, len(base), BATCH):
         stop = min(start + BATCH, len(base))
-        found = subject.docs.query(base[start:stop], subject.k, n_threads=subject.threads)
+        found = docs.query(base[start:stop], k, n_threads=threads)
         rows, distances = id_rows(found.ids), np.asarray(found.distances, np.float64)
         own = np.arange(start, stop)
-        missing = np.flatnonzero(~(rows == own[:, None]).any(axis=1))
+        missing = np.flatnonzero(~(rows == first + own[:, None]).any(axis=1))
         if len(missing):
-            lost += int(_displaced_wrongly(base, own[missing], distances[missing, -1], subject.metric).sum())
-            nearest += int(_displaced_wrongly(base, own[missing], distances[missing, 0], subject.metric).sum())
+            lost += int(_displaced_wrongly(base, own[missing], distances[missing, -1], metric).sum())
+            nearest += int(_displaced_wrongly(base, own[missing], distances[missing, 0], metric).sum())
         if progress is not None:
             progress(stop)
-    detail = f"{lost} of {len(base)} rows not found, {nearest} of them nearer to themselves than all they were given"
-    return Check(check="each stored vector finds itself", ok=lost == 0, detail=detail, value=float(lost))
+    return lost, nearest
 
 
 def _displaced_wrongly(base: np.ndarray, rows: np.ndarray, last: np.ndarray, metric: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Work that needs a process of its own: builds (peak memory), memory of an open index, cold queries, start-up.
 
-``run`` starts ``python -m bench.child JOB`` and returns what the job's function returned. Only the standard library
-is imported at the top of this file: what a child has imported is part of what is measured.
+``run`` starts ``python -m bench.child JOB`` and returns what the job's function returned; `Beside` starts it and goes
+on, and the two talk in lines of JSON. Only the standard library is imported at the top of this file: what a child has
+imported is part of what is measured.
 """
 
 import importlib
@@ -9,9 +10,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +31,10 @@ JOBS = {
     "memory": "bench.memory:memory_job",
     "answers": "bench.cold:answers_job",
     "cold": "bench.cold:cold_job",
+    "load-tenants": "bench.live:load_job",
+    "tenant-memory": "bench.tenant_space:memory_job",
+    "revoked": "bench.sharing:reader_job",
+    "churn-reader": "bench.churn_reader:reader_job",
 }
 
 
@@ -59,8 +66,11 @@ def run(kind: str, job: Mapping[str, Any], extra_environment: Mapping[str, str] 
     RuntimeError
         When the child failed; the message ends with the last lines of its error output.
     """
-    command = [sys.executable, "-m", "bench.child", json.dumps({"kind": kind, **job})]
-    return _result_of(command, extra_environment)
+    return _result_of(_command(kind, job), extra_environment)
+
+
+def _command(kind: str, job: Mapping[str, Any]) -> list[str]:
+    return [sys.executable, "-m", "bench.child", json.dumps({"kind": kind, **job})]
 
 
 def run_script(script: str, *arguments: str) -> dict[str, Any]:
@@ -80,12 +90,77 @@ def _result_of(command: list[str], extra_environment: Mapping[str, str] | None) 
     return result
 
 
+class Beside:
+    """A job in a process that goes on beside this one. A context manager: the job ends when its input does."""
+
+    def __init__(self, kind: str, job: Mapping[str, Any]) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody empties would stop the child
+        self._process = subprocess.Popen(
+            _command(kind, job),
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the job, by force when it does not end by itself."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def send(self, message: Any) -> None:
+        """Send one JSON-able message, which the job reads as a line of its input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+
+    def receive(self) -> Any:
+        """Wait for the job's next `reply`, or its result.
+
+        Raises
+        ------
+        RuntimeError
+            When the job has ended.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(_MARK):
+                return json.loads(line.removeprefix(_MARK))
+        self._process.wait()
+        self._errors.seek(0)
+        tail = "\n".join(self._errors.read().strip().splitlines()[-15:])
+        raise RuntimeError(f"child process ended with status {self._process.returncode}\n{tail}")
+
+    def ask(self, message: Any) -> Any:
+        """Send a message and wait for the reply."""
+        self.send(message)
+        return self.receive()
+
+
+def reply(message: Any) -> None:
+    """In a job: send one JSON-able message to the process that started it."""
+    print(_MARK + json.dumps(message), flush=True)
+
+
 def main(argument: str) -> None:
     """Run the job in `argument` (JSON) and print its result."""
     job = json.loads(argument)
     module, function = JOBS[job["kind"]].split(":")
-    result = getattr(importlib.import_module(module), function)(job)
-    print(_MARK + json.dumps(result), flush=True)
+    reply(getattr(importlib.import_module(module), function)(job))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,12 @@ def short(description: dict[str, Any]) -> str:
         f"{description['cpu']}; {description['cores']} cores; {description['memory_gib']} GiB; "
         f"Python {description['python']}"
     )
+
+
+def origin(heads: Iterable[Mapping[str, Any]]) -> str:
+    """Return one sentence with every machine and commit that results come from; `heads`: one line of each run."""
+    origins = {f"{short(dict(head['machine']))}; commit {head['commit']}" for head in heads}
+    return "Measured on: " + "; and ".join(sorted(origins)) + "."
 
 
 if __name__ == "__main__":

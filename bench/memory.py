@@ -79,19 +79,31 @@ def of_open_index(name: str, folder: Path, metric: str, queries: Path, setting: 
     }
     open_mb = child.run("memory", job)["anonymous_mb"]
     if not name.startswith("ramet-"):
-        import_mb = child.run("memory", {**job, "stage": "import"})["anonymous_mb"]
-        return {"open_mb": open_mb - import_mb, "import_mb": import_mb}
-    import_mb = child.run_script(_ONLY_IMPORT)["anonymous_mb"]
+        only_import = child.run("memory", {**job, "stage": "import"})["anonymous_mb"]
+        return {"open_mb": open_mb - only_import, "import_mb": only_import}
+    only_import, runtime = import_mb(), runtime_mb(job)
+    return {
+        "open_mb": open_mb - only_import,
+        "import_mb": only_import,
+        "runtime_mb": runtime - only_import,
+        "open_over_runtime_mb": open_mb - runtime,
+    }
+
+
+def import_mb() -> float:
+    """Return the anonymous memory of a process that has imported Ramet and nothing else."""
+    return float(child.run_script(_ONLY_IMPORT)["anonymous_mb"])
+
+
+def runtime_mb(job: dict[str, Any]) -> float:
+    """Return the anonymous memory of a process that has loaded the search runtime.
+
+    ``job``: ``contender`` (a Ramet one), ``metric``, ``queries`` (``.npy`` file).
+    """
     with tempfile.TemporaryDirectory() as small:
         # Made in another process: a build loads more than a search does.
         child.run("memory", {**job, "stage": "make-small", "folder": small})
-        runtime_mb = child.run("memory", {**job, "stage": "runtime", "folder": small})["anonymous_mb"]
-    return {
-        "open_mb": open_mb - import_mb,
-        "import_mb": import_mb,
-        "runtime_mb": runtime_mb - import_mb,
-        "open_over_runtime_mb": open_mb - runtime_mb,
-    }
+        return float(child.run("memory", {**job, "stage": "runtime", "folder": small})["anonymous_mb"])
 
 
 def memory_job(job: dict[str, Any]) -> dict[str, Any]:

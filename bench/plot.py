@@ -24,6 +24,9 @@ COLOURS = {
     "faiss-hnsw": "#56B4E9",
     "faiss-ivf": "#009E73",
     "usearch": "#555555",
+    "hnswlib-per-tenant": "#0072B2",
+    "faiss-hnsw-filter": "#56B4E9",
+    "faiss-ivf-filter": "#009E73",
 }
 _TICKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _END = 1.0005  # recall 1 lies at a finite place on the axis
@@ -38,7 +41,7 @@ def recall_latency(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     for name, group in summary.series(lines).items():
         _curve(axes, name, group)
     _recall_axis(axes, [line["recall"] for line in lines])
-    _latency_axis(axes)
+    latency_axis(axes)
     head = lines[0]
     axes.set_title(
         f"{head['dataset']} ({head['rows']:,} x {head['dim']}, {head['metric']}), {head['mode']}", fontsize=11
@@ -46,7 +49,7 @@ def recall_latency(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_xlabel(f"recall@{head['k']}")
     axes.set_ylabel("single query, p50 (us, log)")
     axes.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curve(axes: Axes, name: str, group: Sequence[Mapping[str, Any]]) -> None:
@@ -54,7 +57,7 @@ def _curve(axes: Axes, name: str, group: Sequence[Mapping[str, Any]]) -> None:
     ours = base.startswith("ramet-")
     points = sorted(summary.swept_points(group))
     axes.plot(
-        [_stretch(recall) for recall, _ in points],
+        [stretch(recall) for recall, _ in points],
         [p50 for _, p50 in points],
         color=COLOURS.get(base, "black"),
         linewidth=2.4 if ours else 1.4,
@@ -66,19 +69,26 @@ def _curve(axes: Axes, name: str, group: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _stretch(recall: float) -> float:
+def stretch(recall: float) -> float:
+    """Place of a recall on an axis on which what is missed is logarithmic."""
     return float(-np.log10(_END - recall))
 
 
-def _recall_axis(axes: Axes, recalls: Sequence[float]) -> None:
+def recall_ticks(recalls: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Return places and labels of the ticks of such an axis."""
     low = min([*recalls, 0.9])
     ticks = [tick for tick in _TICKS if tick >= low - 0.05]
-    axes.set_xticks([_stretch(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+    return [stretch(tick) for tick in ticks], [f"{tick:g}" for tick in ticks]
+
+
+def _recall_axis(axes: Axes, recalls: Sequence[float]) -> None:
+    axes.set_xticks(*recall_ticks(recalls))
     for target in summary.TARGETS:
-        axes.axvline(_stretch(target), color="#999999", linewidth=0.8, linestyle=":", zorder=1)
+        axes.axvline(stretch(target), color="#999999", linewidth=0.8, linestyle=":", zorder=1)
 
 
-def _latency_axis(axes: Axes) -> None:
+def latency_axis(axes: Axes) -> None:
+    """Make the y axis logarithmic, with ticks in plain numbers."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -118,12 +128,13 @@ def growth(sizes: Mapping[str, Sequence[tuple[int, float, float]]], slopes: Mapp
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("vectors")
         axes.set_title(title, fontsize=10)
-        _latency_axis(axes)
+        latency_axis(axes)
         axes.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a PNG and forget the figure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -135,16 +135,19 @@ def _build_fields(report: dict[str, Any]) -> dict[str, Any]:
 
 def header(command: str, task: Task, *, mode: str, threads: int, k: int, rounds: int, n_queries: int) -> records.Run:
     """Return what all lines of one run share."""
+    counts = {"threads": threads, "k": k, "rounds": rounds, "n_queries": n_queries}
+    return header_of(command, task.dataset, task.metric, mode=mode, **counts)
+
+
+def header_of(command: str, dataset: Dataset, metric: str, *, mode: str = "hot", **counts: Any) -> records.Run:
+    """Return the same without a `Task`; `counts` are ``threads``, ``k``, ``rounds`` and ``n_queries``."""
     return records.Run(
         command=command,
-        dataset=task.dataset.name,
-        rows=len(task.dataset.base),
-        full=task.dataset.full,
-        dim=task.dataset.base.shape[1],
-        metric=task.metric,
+        dataset=dataset.name,
+        rows=len(dataset.base),
+        full=dataset.full,
+        dim=dataset.base.shape[1],
+        metric=metric,
         mode=mode,
-        threads=threads,
-        k=k,
-        rounds=rounds,
-        n_queries=n_queries,
+        **counts,
     )

@@ -1,11 +1,11 @@
-"""``python -m bench readme``: fill the marked block of README.md with a table made from bench/results."""
+"""``python -m bench readme``: fill the marked blocks of README.md with tables made from bench/results."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine, records, summary
+from bench import machine, records, summary, tenant_readme
 from bench.child import ROOT
 
 START = "<!-- bench:ann:start -->"
@@ -23,9 +23,10 @@ def register(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fill the block, or check it."""
+    """Fill the blocks, or check them."""
     old = args.readme.read_text(encoding="utf8")
     new = filled(old, block(args.results))
+    new = filled(new, tenant_readme.block(args.results), tenant_readme.START, tenant_readme.END)
     if args.check:
         print("up to date" if new == old else f"{args.readme} is stale: run python -m bench readme")
         return int(new != old)
@@ -34,19 +35,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def filled(text: str, content: str) -> str:
-    """Return `text` with `content` between the two marks.
+def filled(text: str, content: str, start: str = START, end: str = END) -> str:
+    """Return `text` with `content` between two marks.
 
     Raises
     ------
     ValueError
         When the marks are missing or in the wrong order.
     """
-    head, start, rest = text.partition(START)
-    _, end, tail = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"the file has no block between {START} and {END}")
-    return f"{head}{START}\n{content}\n{END}{tail}"
+    head, found_start, rest = text.partition(start)
+    _, found_end, tail = rest.partition(end)
+    if not found_start or not found_end:
+        raise ValueError(f"the file has no block between {start} and {end}")
+    return f"{head}{start}\n{content}\n{end}{tail}"
 
 
 def block(folder: Path) -> str:
@@ -78,7 +79,7 @@ def _hot(runs: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
             cells = [_name(lines[0]), row["contender"], *(_latency(row, target) for target in summary.TARGETS)]
             cells += [f"{row['build_s']:.1f}", memory, f"{row['disk_mb']:.0f}"]
             out.append("| " + " | ".join(cells) + " |")
-    return [*out, "", _origin(runs), ""]
+    return [*out, "", machine.origin([lines[0] for lines in runs]), ""]
 
 
 def _cold(runs: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -93,7 +94,7 @@ def _cold(runs: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
             p50s = [row[f"p50@{target}"] for target in summary.TARGETS]
             cells = [_name(lines[0]), row["contender"], *("-" if p50 is None else f"{p50 / 1e3:.2f}" for p50 in p50s)]
             out.append("| " + " | ".join(cells) + " |")
-    return [*out, "", _origin(runs)]
+    return [*out, "", machine.origin([lines[0] for lines in runs])]
 
 
 def _name(head: Mapping[str, Any]) -> str:
@@ -105,9 +106,3 @@ def _latency(row: Mapping[str, Any], target: float) -> str:
     if p50 is None:
         return "not reached"
     return f"{p50:.0f}" if ratio is None else f"{p50:.0f} ({ratio:.2f})"
-
-
-def _origin(runs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """One sentence per machine and commit that the table's figures come from."""
-    origins = {f"{machine.short(dict(lines[0]['machine']))}; commit {lines[0]['commit']}" for lines in runs}
-    return "Measured on: " + "; and ".join(sorted(origins)) + "."

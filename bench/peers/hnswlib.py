@@ -11,7 +11,7 @@ from bench.peers.base import Contender, Setting, sweep
 M = 16
 EF_CONSTRUCTION = 200
 # Its "cosine" space normalizes on every call; vectors come normalized, where inner product gives the same order.
-_SPACES = {"l2": "l2", "ip": "ip", "cosine": "ip"}
+SPACES = {"l2": "l2", "ip": "ip", "cosine": "ip"}
 EF = [10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024]
 
 
@@ -22,7 +22,7 @@ class Hnswlib(Contender):
 
     def build(self, vectors: np.ndarray, metric: str, threads: int, folder: Path) -> dict[str, Any]:
         """Insert all vectors."""
-        self._index = hnswlib.Index(space=_SPACES[metric], dim=vectors.shape[1])
+        self._index = hnswlib.Index(space=SPACES[metric], dim=vectors.shape[1])
         self._index.init_index(max_elements=len(vectors), M=M, ef_construction=EF_CONSTRUCTION, random_seed=1)
         self._index.add_items(vectors, np.arange(len(vectors)), num_threads=threads)
         return {"M": M, "ef_construction": EF_CONSTRUCTION}
@@ -33,7 +33,7 @@ class Hnswlib(Contender):
 
     def open(self, folder: Path, metric: str, dim: int, *, mapped: bool = False) -> None:
         """Read the file into memory; there is no mapping."""
-        self._index = hnswlib.Index(space=_SPACES[metric], dim=dim)
+        self._index = hnswlib.Index(space=SPACES[metric], dim=dim)
         self._index.load_index(str(folder / "hnswlib.bin"))
 
     def settings(self) -> list[Setting]:
