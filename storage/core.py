@@ -47,11 +47,12 @@ if TYPE_CHECKING:
 class State:
     """What one committed transaction says, decoded, with the mappings that reach everything in it. Immutable."""
 
-    __slots__ = ("has_long_ids", "header", "mappings", "slots", "txn_id", "vectors")
+    __slots__ = ("has_long_ids", "header", "mappings", "slots", "superseded", "txn_id", "vectors")
 
     def __init__(self, txn: Any, header: catalog.Header, mappings: dict[str, Mapping], vector_bytes: int) -> None:
         self.txn_id: int = txn.id()
         self.header = header
+        self.superseded = catalog.is_superseded(txn)
         self.has_long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
         self.mappings = mappings
         self.slots = _rows_view(mappings[ROWS], header.n_rows, header.id_width)
@@ -92,6 +93,8 @@ class Core:
         finds this set has to go away again.
     key : tuple of int
         Device and inode of the open catalog.
+    collection : bytes
+        Random name of the collection, which a compaction keeps.
     state : State or None
         Newest state decoded so far.
     """
@@ -128,6 +131,7 @@ class Core:
         with self.env.begin() as txn:
             self.settings = catalog.read_settings(txn, self.path)
             header = catalog.read_header(txn, self.path)
+        self.collection = header.collection
         self.vector_bytes: int = self.settings["vector_bytes"]
         self.cell_bytes: int = self.settings["cell_bytes"]
         self.layout = ListLayout(n_factors=self.settings["n_factors"], code_bytes=self.settings["code_bytes"])
@@ -150,6 +154,14 @@ class Core:
         """Raise `MissingError` when somebody deleted or replaced the directory since it was opened."""
         if not self.is_current():
             raise replaced(self.path)
+
+    def is_superseded(self) -> bool:
+        """Tell whether the newest state says that a compaction has put another directory in the place of this one."""
+        try:
+            with self.env.begin() as txn:
+                return catalog.is_superseded(txn)
+        except lmdb.Error:
+            return False  # then it counts as replaced by somebody else
 
     def refreshed(self, txn: Any) -> State:
         """Decode the state that `txn` sees and remember it when it is the newest.

@@ -114,6 +114,22 @@ def extend_to_end(fd: int, path: Path) -> None:
         os.close(writable)
 
 
+def set_newest_txn(path: Path, txn: int) -> None:
+    """Give the newest state of an LMDB file that nobody has open another transaction number, and sync the file.
+
+    Raises
+    ------
+    ValueError
+        The number is smaller than the present one, or would belong into the other meta page.
+    """
+    with open(path, "rb+") as file:
+        newest = max(read_metas(file.fileno(), path), key=lambda meta: meta.txn)
+        if txn < newest.txn or txn % 2 != newest.slot:
+            raise ValueError(f"transaction {newest.txn} in meta page {newest.slot} cannot become {txn}")
+        os.pwrite(file.fileno(), txn.to_bytes(8, "little"), newest.slot * newest.page_bytes + _TXN_AT)
+        os.fsync(file.fileno())
+
+
 def structure_problems(path: Path) -> list[str]:
     """Return what is wrong with the structure of an LMDB file that nobody is writing to; LMDB itself is not asked."""
     try:

@@ -1,7 +1,7 @@
 """The life of a write transaction: data files first, made durable, then the LMDB commit that refers to them."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ class WriteTransaction(CatalogReader):
         self._txn: Any = None
         self._failed: BaseException | None = None
         self._committing = False
+        self._swap: Callable[[], None] | None = None
         self._files: dict[str, DataFile] = {}
         self._mappings: dict[str, Mapping] = {}
         core.check_current()  # no lock file in somebody else's directory
@@ -54,6 +55,8 @@ class WriteTransaction(CatalogReader):
             self._txn = core.env.begin(write=True)
             self._before = self._header = catalog.read_header(self._txn, core.path)
             self._open_files()
+            if catalog.is_superseded(self._txn):  # by a compaction that died: this directory is still the current one
+                self._txn.delete(catalog.META + catalog.SUPERSEDED.encode())
         except (lmdb.Error, OSError) as error:
             raise translated(error, core.path) from error
         self._allocator = Allocator(core.env, self._txn, self._header.end_page)
@@ -120,10 +123,22 @@ class WriteTransaction(CatalogReader):
             txn.commit()
             self._txn = None
             lmdbfile.extend_to_end(self._core.fds[CATALOG], self._core.path / CATALOG)
+            if self._swap is not None:
+                self._swap()
         except (lmdb.Error, OSError) as error:
             raise translated(error, self._core.path) from error
         finally:
             self.abort()
+
+    def supersede(self, swap: Callable[[], None]) -> None:
+        """Commit that another directory takes the place of this one, and let it do so before the lock is given free.
+
+        Readers of this directory look at its path from then on; see `Store.read`.
+        """
+        with self._step(CATALOG) as txn:
+            catalog.put_json(txn, catalog.SUPERSEDED, True)
+        self._swap = swap
+        self.commit()
 
     def abort(self) -> None:
         """Roll everything back and end the writer. Does nothing when it has ended."""
