@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.storage import catalog, lmdbfile
+from ramet.storage.durability import SyncPoints, recover
 from ramet.storage.errors import (
     CorruptionError,
     MissingError,
@@ -97,6 +98,8 @@ class Core:
         Random name of the collection, which a compaction keeps.
     state : State or None
         Newest state decoded so far.
+    sync_points : SyncPoints or None
+        What a power loss may take; None when every commit waits for the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,6 +116,7 @@ class Core:
         self.lock = threading.RLock()
         self.fds: dict[str, int] = {}
         self.env: Any = None
+        self.sync_points: SyncPoints | None = None
         try:
             self._open()
         except BaseException as error:
@@ -125,12 +129,17 @@ class Core:
         self.fds[CATALOG] = open_file(self.path / CATALOG)
         opened = os.fstat(self.fds[CATALOG])
         self.key = (opened.st_dev, opened.st_ino)
+        recover(self.path)
         check_catalog_size(self.fds[CATALOG], self.path / CATALOG)
         self.read_only, lock = _rights(self.path)
         self.env = catalog.open_environment(self.path, readonly=self.read_only, lock=lock)
         with self.env.begin() as txn:
             self.settings = catalog.read_settings(txn, self.path)
             header = catalog.read_header(txn, self.path)
+        if self.settings.get("durability") == "batch" and not self.read_only:
+            self.sync_points = SyncPoints()
+            self.env.close()  # LMDB has to know from the start that a commit does not wait for the disk
+            self.env = catalog.open_environment(self.path, sync=False)
         self.collection = header.collection
         self.vector_bytes: int = self.settings["vector_bytes"]
         self.cell_bytes: int = self.settings["cell_bytes"]
@@ -186,11 +195,15 @@ class Core:
             state = State(txn, header, mappings, self.vector_bytes)
             if known is None or state.txn_id > known.txn_id:
                 self.state = state
+                if self.sync_points is not None:
+                    self.sync_points.note(state.txn_id)
         return state
 
     def close(self) -> None:
         """Close the environment and the files. Nobody may use the core or anything made by it afterwards."""
         self.closed = True
+        if self.sync_points is not None:
+            self.sync_points.drop()
         if self.env is not None:
             self.env.close()
             self.env = None

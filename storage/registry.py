@@ -141,6 +141,12 @@ def _is_superseded_inherited(core: Core) -> bool:
         return catalog.is_superseded(txn)
 
 
+def open_cores() -> list[Core]:
+    """Return the cores that this process has open."""
+    with _lock:
+        return [core for core in _cores.values() if not core.forked]
+
+
 def release(core: Core) -> None:
     """Take note that a store has no use for its core any more."""
     with _lock:

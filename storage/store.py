@@ -28,6 +28,7 @@ from ramet.storage.format import (
 from ramet.storage.paths import check_parent, check_path, is_taken, sync_directory, temporary_beside
 from ramet.storage.registry import acquire, registry_lock, release, successor, usable_core
 from ramet.storage.snapshot import Snapshot, end_reading
+from ramet.storage.transaction import sync_rest
 from ramet.storage.writer import Writer
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -58,14 +59,16 @@ class Store:
             Directory that does not exist yet or is empty; its parents are made as needed.
         settings : mapping
             Kept as JSON. Storage itself reads ``n_factors``, ``code_bytes`` (see `ListLayout`), ``cell_bytes`` (bytes
-            of payload per cell) and ``vector_bytes`` (bytes of a row of vectors.bin, 0 for none).
+            of payload per cell), ``vector_bytes`` (bytes of a row of vectors.bin, 0 for none) and ``durability``:
+            "commit" (what it is without one; a commit is on the disk when it returns) or "batch" (at the next sync
+            point, see docs/durability.md).
 
         Raises
         ------
         ExistsError
             Something is there already.
         ValueError
-            A size is missing in the settings or negative.
+            A size is missing in the settings or negative, or there is no such durability.
         AccessError, StorageFullError
         StorageError
             No directory can have that path.
@@ -239,8 +242,44 @@ class Store:
                 if not self._follow(core):
                     raise
 
+    def flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Wait until everything that was committed, by whomever, is on the disk.
+
+        Does nothing when every commit waits for the disk.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for another writer, in seconds.
+
+        Raises
+        ------
+        WriterBusyError, ReadOnlyError, MissingError
+            As `write`.
+        StorageError
+            The disk reports an error.
+        """
+        if self.settings.get("durability") != "batch":
+            return
+        writer = self.write(timeout_s)
+        try:
+            writer.sync()
+        finally:
+            writer.abort()
+
     def close(self) -> None:
-        """Close this store. Snapshots taken from it stay valid until they are closed. May be called twice."""
+        """Close this store. Snapshots taken from it stay valid until they are closed. May be called twice.
+
+        What this process committed is on the disk then.
+        """
+        core = self._core
+        try:
+            if core is not None:
+                sync_rest(core)
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         with registry_lock():
             core, self._core = self._core, None
             if core is not None and not core.forked:

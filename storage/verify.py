@@ -15,7 +15,8 @@ import lmdb
 
 from ramet.storage import catalog, lmdbfile
 from ramet.storage.core import Core, check_directory, committed_ends
-from ramet.storage.errors import CorruptionError, StorageError, StorageFullError, translated
+from ramet.storage.durability import SYNCED, recover
+from ramet.storage.errors import CorruptionError, FormatError, StorageError, StorageFullError, translated
 from ramet.storage.evidence import Evidence
 from ramet.storage.findings import Findings, Problem, VerifyReport
 from ramet.storage.format import CATALOG, HEADER_USED, MAGIC, VECTORS, ListLayout, check_header
@@ -87,6 +88,10 @@ def verify_path(path: Path) -> VerifyReport:
     path = Path(path).absolute()
     check_directory(path)
     findings = Findings(path=path)
+    try:
+        recover(path)  # what is newer than the last sync point is no damage after a restart of the machine
+    except (CorruptionError, FormatError) as error:
+        findings.add_error(error, SYNCED)
     with _private_directory() as directory:
         copy = directory / CATALOG
         txn = _unpinned_copy(findings, path, copy)
