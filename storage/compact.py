@@ -154,8 +154,9 @@ def _take_over_rights(old: Path, new: Path) -> None:
     for old_file, new_file in pairs:
         with suppress(FileNotFoundError):  # this one had no lock file of LMDB yet
             like = os.stat(old_file)
-            with suppress(PermissionError):  # only root gives files away
-                os.chown(new_file, like.st_uid, like.st_gid)
+            for uid, gid in ((like.st_uid, -1), (-1, like.st_gid)):
+                with suppress(PermissionError):  # only root gives files away, and others to groups of theirs
+                    os.chown(new_file, uid, gid)
             os.chmod(new_file, like.st_mode & 0o7777)
 
 

@@ -303,6 +303,12 @@ def command_add(path, timeout_s):
     say("added")
 
 
+def command_compact(path):
+    from ramet.storage.compact import compact
+
+    compact(Store.open(Path(path)))
+
+
 def command_crash(path, point):
     """Compact and die at the point of that number, or say how many there are."""
     left = int(point)

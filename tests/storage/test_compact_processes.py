@@ -8,12 +8,11 @@ import threading
 
 import pytest
 
-from ramet.storage import compact_catalog, registry, swap
+from ramet.storage import compact_catalog, core, registry, swap, transaction, verify
 from ramet.storage.compact import compact
 from ramet.storage.errors import ForkError, MissingError, StorageError
 from ramet.storage.format import CATALOG
 from ramet.storage.lock import WriterLock
-from ramet.storage.verify import verify_path
 from tests.storage import past
 from tests.storage.test_fork import in_child
 from tests.storage.world import Store
@@ -79,7 +78,7 @@ def test_threads_read_and_write_while_one_compacts(tmp_path):
             thread.join()
     assert wrong == []
     past.assert_sound(store)
-    assert [core for core in registry._cores.values() if core.path == store.path] == [
+    assert [known for known in registry._cores.values() if known.path == store.path] == [
         store._core
     ]  # the old ones closed
 
@@ -164,7 +163,7 @@ def test_a_directory_left_aside_is_put_back_by_whoever_opens(tmp_path):
         Store.open(tmp_path / "d")
     with Store.open(tmp_path / "c") as store:
         past.assert_sound(store)
-    assert verify_path(tmp_path / "c").ok
+    assert verify.verify_path(tmp_path / "c").ok
     assert not aside.exists()
 
 
@@ -243,4 +242,48 @@ def test_a_child_forked_in_the_midst_of_a_compaction_leaves_it_alone(tmp_path, m
     monkeypatch.setattr(compact_catalog.Building, "finish", forking)
     compact(store)
     assert found == ["refused"]
+    past.assert_sound(store)
+
+
+def compact_elsewhere(path):
+    with process("compact", path) as other:
+        other.communicate()
+    assert other.returncode == 0
+
+
+def first_compacting(monkeypatch, owner, name, path):
+    """Let another process compact just before a function is called for the first time."""
+    whole = getattr(owner, name)
+
+    def late(*arguments, **named):
+        monkeypatch.setattr(owner, name, whole)
+        compact_elsewhere(path)
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, late)
+
+
+@pytest.mark.parametrize("name", ["check_catalog_size", "_rights", "check_header", "committed_ends"])
+def test_a_directory_exchanged_while_it_is_opened(tmp_path, monkeypatch, name):
+    past.make(tmp_path / "c", 2)[0].close()
+    first_compacting(monkeypatch, core, name, tmp_path / "c")
+    with Store.open(tmp_path / "c") as store:
+        assert store._core.is_current()
+        past.assert_sound(store)
+
+
+@pytest.mark.parametrize("name", ["_check_state", "_checked_files", "check_rows"])
+@pytest.mark.parametrize("look", ["store", "path"])
+def test_a_directory_exchanged_while_it_is_verified(tmp_path, monkeypatch, name, look):
+    store, _ = past.make(tmp_path / "c", 2)
+    first_compacting(monkeypatch, verify, name, tmp_path / "c")
+    report = verify.verify(store) if look == "store" else verify.verify_path(tmp_path / "c")
+    assert report.problems == []
+    past.assert_sound(store)
+
+
+def test_a_directory_exchanged_while_a_writer_begins(tmp_path, monkeypatch):
+    store, model = past.make(tmp_path / "c", 2)
+    first_compacting(monkeypatch, transaction, "WriterLock", tmp_path / "c")
+    past.grow(store, model, 1)
     past.assert_sound(store)
