@@ -10,9 +10,9 @@ from ramet.storage.core import committed_ends
 from ramet.storage.errors import CorruptionError, ExistsError, translated
 from ramet.storage.format import CATALOG, WRITER_LOCK
 from ramet.storage.lmdbfile import copy_range
-from ramet.storage.paths import check_parent, check_path, is_taken, temporary_beside
+from ramet.storage.paths import check_parent, check_path, is_taken, sync_directory, temporary_beside
 from ramet.storage.snapshot import Snapshot
-from ramet.storage.store import Store, sync_directory
+from ramet.storage.store import Store
 
 
 def backup(store: Store, target: Path) -> None:
@@ -46,8 +46,11 @@ def backup(store: Store, target: Path) -> None:
         temporary.mkdir()
         with store.read() as snapshot:
             _copy(snapshot, temporary)
+            superseded = snapshot.is_superseded
         sync_directory(temporary)
-        Store.open(temporary).close()
+        with Store.open(temporary) as copy:
+            if superseded:  # that is about the original
+                copy.write().commit()
         _rename(temporary, target)
         sync_directory(target.parent)
     except (OSError, lmdb.Error) as error:

@@ -65,6 +65,9 @@ SUM_VALUE = struct.Struct("<Q")
 
 ENGINE_PREFIX = "engine/"
 
+# META entry of a catalog whose place another directory takes, or was about to take: see `compact`.
+SUPERSEDED = "superseded"
+
 # Address space for the catalog, not bytes on disk. Halved until the kernel grants it (containers limit it).
 MAP_BYTES = 1 << 40
 MIN_MAP_BYTES = 1 << 26
@@ -73,7 +76,7 @@ MIN_MAP_BYTES = 1 << 26
 MAX_READERS = 1024
 
 
-def open_environment(path: Path, *, readonly: bool = False, lock: bool = True) -> lmdb.Environment:
+def open_environment(path: Path, *, readonly: bool = False, lock: bool = True, sync: bool = True) -> lmdb.Environment:
     """Open the LMDB file of a collection directory.
 
     Parameters
@@ -85,6 +88,8 @@ def open_environment(path: Path, *, readonly: bool = False, lock: bool = True) -
     lock : bool
         Use LMDB's lock file, by which writers see this process's snapshots. Without it, a writer may reuse space that
         an open snapshot still reads, so it is left out only when the lock file may not be written.
+    sync : bool
+        Wait for the disk at every commit.
 
     Raises
     ------
@@ -98,6 +103,7 @@ def open_environment(path: Path, *, readonly: bool = False, lock: bool = True) -
             return lmdb.open(
                 str(path / CATALOG), subdir=False, map_size=size, max_readers=MAX_READERS, max_spare_txns=1,
                 readonly=readonly, lock=lock, create=not readonly, mode=0o644, lib_version=0, readahead=False,
+                sync=sync,
             )  # fmt: skip
         except (lmdb.Error, OSError) as error:
             code = getattr(error, "code", 0) or getattr(error, "errno", 0)
@@ -222,7 +228,12 @@ def put_summed(txn: Any, key: bytes, content: bytes) -> None:
     # LMDB writes a smaller value into the pages of a larger one of the same transaction and leaves the page count as
     # it was, which the walker of `lmdbfile.structure_problems` takes for damage.
     txn.delete(key)
-    txn.put(key, SUM_VALUE.pack(checksum(key, content)) + content)
+    txn.put(key, summed(key, content))
+
+
+def summed(key: bytes, content: bytes) -> bytes:
+    """Return a value with the checksum of key and content in front."""
+    return SUM_VALUE.pack(checksum(key, content)) + content
 
 
 def get_summed(txn: Any, key: bytes, path: Path) -> bytes | None:
@@ -280,6 +291,11 @@ def read_header(txn: Any, path: Path) -> Header:
             raise CorruptionError(path / CATALOG, f"meta entry {key!r}", "a count", count)
         counts[key] = count
     return Header(collection=bytes.fromhex(get_json(txn, "collection", path)), **counts)
+
+
+def is_superseded(txn: Any) -> bool:
+    """Tell whether another directory took the place of this one, or was about to."""
+    return txn.get(META + SUPERSEDED.encode()) is not None
 
 
 def write_header(txn: Any, header: Header, before: Header) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.storage import catalog, lmdbfile
+from ramet.storage.durability import SyncPoints, recover
 from ramet.storage.errors import (
     CorruptionError,
     MissingError,
@@ -47,11 +48,12 @@ if TYPE_CHECKING:
 class State:
     """What one committed transaction says, decoded, with the mappings that reach everything in it. Immutable."""
 
-    __slots__ = ("has_long_ids", "header", "mappings", "slots", "txn_id", "vectors")
+    __slots__ = ("has_long_ids", "header", "mappings", "slots", "superseded", "txn_id", "vectors")
 
     def __init__(self, txn: Any, header: catalog.Header, mappings: dict[str, Mapping], vector_bytes: int) -> None:
         self.txn_id: int = txn.id()
         self.header = header
+        self.superseded = catalog.is_superseded(txn)
         self.has_long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
         self.mappings = mappings
         self.slots = _rows_view(mappings[ROWS], header.n_rows, header.id_width)
@@ -92,8 +94,12 @@ class Core:
         finds this set has to go away again.
     key : tuple of int
         Device and inode of the open catalog.
+    collection : bytes
+        Random name of the collection, which a compaction keeps.
     state : State or None
         Newest state decoded so far.
+    sync_points : SyncPoints or None
+        What a power loss may take; None when every commit waits for the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,6 +116,7 @@ class Core:
         self.lock = threading.RLock()
         self.fds: dict[str, int] = {}
         self.env: Any = None
+        self.sync_points: SyncPoints | None = None
         try:
             self._open()
         except BaseException as error:
@@ -122,12 +129,18 @@ class Core:
         self.fds[CATALOG] = open_file(self.path / CATALOG)
         opened = os.fstat(self.fds[CATALOG])
         self.key = (opened.st_dev, opened.st_ino)
+        recover(self.path)
         check_catalog_size(self.fds[CATALOG], self.path / CATALOG)
         self.read_only, lock = _rights(self.path)
         self.env = catalog.open_environment(self.path, readonly=self.read_only, lock=lock)
         with self.env.begin() as txn:
             self.settings = catalog.read_settings(txn, self.path)
             header = catalog.read_header(txn, self.path)
+        if self.settings.get("durability") == "batch" and not self.read_only:
+            self.sync_points = SyncPoints()
+            self.env.close()  # LMDB has to know from the start that a commit does not wait for the disk
+            self.env = catalog.open_environment(self.path, sync=False)
+        self.collection = header.collection
         self.vector_bytes: int = self.settings["vector_bytes"]
         self.cell_bytes: int = self.settings["cell_bytes"]
         self.layout = ListLayout(n_factors=self.settings["n_factors"], code_bytes=self.settings["code_bytes"])
@@ -150,6 +163,14 @@ class Core:
         """Raise `MissingError` when somebody deleted or replaced the directory since it was opened."""
         if not self.is_current():
             raise replaced(self.path)
+
+    def is_superseded(self) -> bool:
+        """Tell whether the newest state says that a compaction has put another directory in the place of this one."""
+        try:
+            with self.env.begin() as txn:
+                return catalog.is_superseded(txn)
+        except lmdb.Error:
+            return False  # then it counts as replaced by somebody else
 
     def refreshed(self, txn: Any) -> State:
         """Decode the state that `txn` sees and remember it when it is the newest.
@@ -174,11 +195,15 @@ class Core:
             state = State(txn, header, mappings, self.vector_bytes)
             if known is None or state.txn_id > known.txn_id:
                 self.state = state
+                if self.sync_points is not None:
+                    self.sync_points.note(state.txn_id)
         return state
 
     def close(self) -> None:
         """Close the environment and the files. Nobody may use the core or anything made by it afterwards."""
         self.closed = True
+        if self.sync_points is not None:
+            self.sync_points.drop()
         if self.env is not None:
             self.env.close()
             self.env = None

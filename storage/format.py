@@ -48,6 +48,9 @@ _HEADER = struct.Struct("<8sII16s")
 _HEADER_SUM = struct.Struct("<Q")
 HEADER_USED = _HEADER.size + _HEADER_SUM.size
 
+# When a commit is on the disk: before it returns, or at the next sync point (see `durability`).
+DURABILITIES = ("commit", "batch")
+
 REQUIRED_SETTINGS = ("n_factors", "code_bytes", "cell_bytes", "vector_bytes")
 
 
@@ -161,17 +164,21 @@ class ListLayout:
 
 
 def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the settings after checking the four sizes that storage itself needs.
+    """Return a copy of the settings after checking what storage itself needs: four sizes and the durability.
 
     Raises
     ------
     ValueError
-        `n_factors`, `code_bytes`, `cell_bytes` or `vector_bytes` is missing, no int, or negative.
+        `n_factors`, `code_bytes`, `cell_bytes` or `vector_bytes` is missing, no int, or negative; `durability` is there
+        and neither "commit" nor "batch".
     """
     for name in REQUIRED_SETTINGS:
         size = settings.get(name)
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise ValueError(f"settings[{name!r}] must be a number of at least 0, got {size!r}")
+    durability = settings.get("durability", DURABILITIES[0])
+    if durability not in DURABILITIES:
+        raise ValueError(f"settings['durability'] must be one of {', '.join(DURABILITIES)}, got {durability!r}")
     return dict(settings)
 
 

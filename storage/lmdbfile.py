@@ -114,6 +114,22 @@ def extend_to_end(fd: int, path: Path) -> None:
         os.close(writable)
 
 
+def set_newest_txn(path: Path, txn: int) -> None:
+    """Give the newest state of an LMDB file that nobody has open another transaction number, and sync the file.
+
+    Raises
+    ------
+    ValueError
+        The number is smaller than the present one, or would belong into the other meta page.
+    """
+    with open(path, "rb+") as file:
+        newest = max(read_metas(file.fileno(), path), key=lambda meta: meta.txn)
+        if txn < newest.txn or txn % 2 != newest.slot:
+            raise ValueError(f"transaction {newest.txn} in meta page {newest.slot} cannot become {txn}")
+        os.pwrite(file.fileno(), txn.to_bytes(8, "little"), newest.slot * newest.page_bytes + _TXN_AT)
+        os.fsync(file.fileno())
+
+
 def structure_problems(path: Path) -> list[str]:
     """Return what is wrong with the structure of an LMDB file that nobody is writing to; LMDB itself is not asked."""
     try:
@@ -158,11 +174,33 @@ def copy_pinned(path: Path, target: Path, txn: int | None) -> int | None:
         if read_metas(fd, path)[meta.slot] != meta:
             return None  # overwritten between the two reads
         copy_range(fd, copy.fileno(), (meta.last_page + 1) * meta.page_bytes)
-        for slot in (meta.slot, 1 - meta.slot):
-            page[:8] = slot.to_bytes(8, "little")  # a page begins with its own number
-            os.pwrite(copy.fileno(), page, slot * meta.page_bytes)
-            page[_TXN_AT : _TXN_AT + 8] = max(meta.txn - 1, 0).to_bytes(8, "little")  # for the other slot
+        write_metas(copy.fileno(), page, meta.txn)
     return meta.txn
+
+
+def write_metas(fd: int, page: bytes | bytearray, txn: int) -> None:
+    """Write a meta page into its slot, and into the other slot as that of the transaction before."""
+    written, slot = bytearray(page), int.from_bytes(page[:8], "little")  # a page begins with its own number
+    for number, of in ((slot, txn), (1 - slot, max(txn - 1, 0))):
+        written[:8] = number.to_bytes(8, "little")
+        written[_TXN_AT : _TXN_AT + 8] = of.to_bytes(8, "little")
+        os.pwrite(fd, written, number * len(page))
+
+
+def meta_page(fd: int, path: Path, txn: int) -> bytes:
+    """Return the meta page of a transaction; raise `CorruptionError` when there is none."""
+    metas = read_metas(fd, path)
+    for meta in metas:
+        if meta.txn == txn:
+            return os.pread(fd, meta.page_bytes, meta.slot * meta.page_bytes)
+    raise CorruptionError(path, "LMDB meta pages", f"transaction {txn}", [meta.txn for meta in metas])
+
+
+def is_newest(fd: int, path: Path, txn: int, page: bytes) -> bool:
+    """Tell whether a meta page is in its slot, and no newer one in the other."""
+    newest = max(read_metas(fd, path), key=lambda meta: meta.txn)
+    used = _PAGE_HEADER.size + _META.size
+    return newest.txn == txn and os.pread(fd, used, newest.slot * newest.page_bytes) == page[:used]
 
 
 def copy_range(source: int, target: int, n_bytes: int) -> int:

@@ -64,3 +64,14 @@ def check_parent(path: Path) -> None:
 def temporary_beside(path: Path) -> Path:
     """Return a new name in the directory of a path; it is short, so that every legal name of `path` will do."""
     return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be synced: {error}") from error
+    finally:
+        os.close(fd)

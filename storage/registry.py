@@ -21,12 +21,17 @@ import ctypes
 import os
 import threading
 import time
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+import lmdb
+
+from ramet.storage import catalog
 from ramet.storage.core import Core, check_directory
-from ramet.storage.errors import ForkError
+from ramet.storage.errors import CorruptionError, ForkError, MissingError, replaced
 from ramet.storage.format import CATALOG
 from ramet.storage.mapping import make_private
+from ramet.storage.swap import restored
 
 # How long a fork waits for open snapshots to finish. A query holds its snapshot for about a millisecond.
 FORK_WAIT_S = 0.2
@@ -34,12 +39,23 @@ FORK_WAIT_S = 0.2
 # How long the child waits for the inherited environment to close, which takes well under a millisecond if it can.
 CLOSE_WAIT_S = 2.0
 
+# Attempts to open a directory that others are put in the place of meanwhile.
+OPEN_ATTEMPTS = 100
+
 _cores: dict[tuple[int, int], Core] = {}
 _lock = threading.RLock()
 
 # Cores that this process inherited through a fork. They stay mapped for ever, since addresses that the engine took
 # from a snapshot of the parent remain good for a snapshot of the same transaction in the child.
 _inherited: list[Core] = []
+
+# Their catalogs, which stay open too: a child learns there whether a compaction has superseded them since.
+_inherited_catalogs: dict[tuple[int, int], int] = {}
+
+
+def registry_lock() -> AbstractContextManager[bool]:
+    """Return the lock under which cores are opened, handed over and closed."""
+    return _lock
 
 
 def acquire(path: Path) -> Core:
@@ -51,18 +67,84 @@ def acquire(path: Path) -> Core:
     """
     path = path.absolute()
     with _lock:
-        key = check_directory(path)
-        core = _cores.get(key)
-        if core is not None and core.forked:
-            _close_inherited(core)
-            core = None
-        if core is None:
-            core = Core(path)
-            _cores[core.key] = core
-        elif core.path != path and not core.is_current():
-            core.path = path  # the directory was renamed while it was open
-        core.handles += 1
-        return core
+        for _ in range(OPEN_ATTEMPTS):
+            key = _place(path)
+            try:
+                return _acquired(path, key)
+            except (MissingError, CorruptionError):
+                if _place(path) == key:
+                    raise
+        return _acquired(path, _place(path))
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Return (device, inode) of the catalog at a path, after ending an exchange of directories that was cut short."""
+    try:
+        return check_directory(path)
+    except MissingError:
+        if not restored(path):
+            raise
+        return check_directory(path)
+
+
+def _acquired(path: Path, key: tuple[int, int]) -> Core:
+    core = _cores.get(key)
+    if core is not None and core.forked:
+        _close_inherited(core)
+        core = None
+    if core is None:
+        core = Core(path)
+        _cores[core.key] = core
+    elif core.path != path and not core.is_current():
+        core.path = path  # the directory was renamed while it was open
+    core.handles += 1
+    return core
+
+
+def successor(core: Core) -> Core | None:
+    """Return the core of the directory that a compaction put in the place of an open one, acquired for a store.
+
+    None when the open one is current still, or was deleted or replaced by somebody else.
+    """
+    with _lock:
+        if core.is_current() or not _is_superseded(core):
+            return None
+        try:
+            fresh = acquire(core.path)
+        except MissingError:
+            return None
+        if fresh.collection == core.collection:
+            return fresh
+        release(fresh)
+        return None
+
+
+def _is_superseded(core: Core) -> bool:
+    """Ask the catalog that is open, or was inherited, whether a compaction has superseded it."""
+    if core.forked:
+        own = _cores.get(core.key, core)
+        return _is_superseded_inherited(core) if own.forked else own.is_superseded()
+    return not core.closed and core.is_superseded()
+
+
+def _is_superseded_inherited(core: Core) -> bool:
+    _close_inherited(core)
+    fd = _inherited_catalogs.get(core.key)
+    if fd is None:
+        return False
+    try:
+        # By its descriptor: the path leads to another file by now.
+        environment = lmdb.open(f"/proc/self/fd/{fd}", subdir=False, readonly=True, lock=False, lib_version=0)
+    except lmdb.Error:
+        return False
+    with environment, environment.begin() as txn:
+        return catalog.is_superseded(txn)
+
+
+def open_cores() -> list[Core]:
+    """Return the cores that this process has open."""
+    with _lock:
+        return [core for core in _cores.values() if not core.forked]
 
 
 def release(core: Core) -> None:
@@ -96,12 +178,18 @@ def usable_core(core: Core) -> Core:
     with _lock:  # a fork under way holds it
         if not core.forked:
             return core
-        core.check_current()  # another collection has other settings than the store
-        return acquire(core.path)
+        if core.is_current():
+            return acquire(core.path)
+        found = successor(core)
+        if found is None:
+            raise replaced(core.path)  # another collection has other settings than the store
+        return found
 
 
 def _close_inherited(core: Core) -> None:
     """Close the environment that a child inherited, so that LMDB lets the file be opened again."""
+    if CATALOG in core.fds and core.key not in _inherited_catalogs:
+        _inherited_catalogs[core.key] = os.dup(core.fds[CATALOG])
     reason = "was being written by another thread"
     if core.writer is None:
         reason = "was being read by another thread"
@@ -145,10 +233,8 @@ def _after_fork_in_child() -> None:
         if core.writer is not None:
             core.writer.abandon()
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(core.env))  # never collected: its end may wait for ever
-        try:
+        with suppress(OSError):  # no lock file in use, or the directory is gone: then nothing is shared
             make_private(Path(f"{core.path / CATALOG}-lock"))
-        except OSError:
-            pass  # no lock file in use, or the directory is gone: then nothing is shared
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -99,6 +99,16 @@ class Snapshot(CatalogReader):
         return self._core
 
     @property
+    def transaction(self) -> Any:
+        """The open LMDB transaction; for the other modules of this room."""
+        return self._reading()
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether this state says that another directory takes the place of this one; see `Store.read`."""
+        return self._state.superseded
+
+    @property
     def header(self) -> catalog.Header:
         """The counters of this state; for the other modules of this room."""
         return self._state.header

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +13,7 @@ import lmdb
 
 from ramet.storage import catalog
 from ramet.storage.core import Core
-from ramet.storage.errors import ClosedError, ExistsError, ReadOnlyError, StorageError, translated
+from ramet.storage.errors import ClosedError, ExistsError, MissingError, ReadOnlyError, translated
 from ramet.storage.format import (
     CATALOG,
     POSTINGS,
@@ -24,9 +25,10 @@ from ramet.storage.format import (
     check_settings,
     pack_header,
 )
-from ramet.storage.paths import check_parent, check_path, is_taken, temporary_beside
-from ramet.storage.registry import acquire, release, usable_core
+from ramet.storage.paths import check_parent, check_path, is_taken, sync_directory, temporary_beside
+from ramet.storage.registry import acquire, registry_lock, release, successor, usable_core
 from ramet.storage.snapshot import Snapshot, end_reading
+from ramet.storage.transaction import sync_rest
 from ramet.storage.writer import Writer
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -57,14 +59,16 @@ class Store:
             Directory that does not exist yet or is empty; its parents are made as needed.
         settings : mapping
             Kept as JSON. Storage itself reads ``n_factors``, ``code_bytes`` (see `ListLayout`), ``cell_bytes`` (bytes
-            of payload per cell) and ``vector_bytes`` (bytes of a row of vectors.bin, 0 for none).
+            of payload per cell), ``vector_bytes`` (bytes of a row of vectors.bin, 0 for none) and ``durability``:
+            "commit" (what it is without one; a commit is on the disk when it returns) or "batch" (at the next sync
+            point, see docs/durability.md).
 
         Raises
         ------
         ExistsError
             Something is there already.
         ValueError
-            A size is missing in the settings or negative.
+            A size is missing in the settings or negative, or there is no such durability.
         AccessError, StorageFullError
         StorageError
             No directory can have that path.
@@ -130,13 +134,17 @@ class Store:
         """Tell whether the collection at the path is still the one that is open here; costs one stat(2).
 
         False when somebody deleted, moved or replaced the directory, and for a closed store. Then reads still answer
-        from the files that are open, and `write` raises `MissingError`.
+        from the files that are open, and `write` raises `MissingError`. A compaction replaces nothing in this sense:
+        the store goes over to the new directory.
         """
         core = self._core
-        return core is not None and core.is_current()
+        return core is not None and (core.is_current() or self._follow(core))
 
     def read(self) -> Snapshot:
         """Return a snapshot of the newest committed state. Costs about a microsecond when nothing changed.
+
+        A state that is superseded is read only when nothing else is at the path: the compaction that left the note has
+        not exchanged the directories yet, or died before. Every other state needs no look at the path.
 
         Raises
         ------
@@ -147,6 +155,43 @@ class Store:
         ForkError
             See `registry`.
         """
+        while True:
+            core = self._core
+            try:
+                snapshot = self._snapshot()
+            except ClosedError:
+                if not self._went_over(core):
+                    raise
+            else:
+                return self._newer(snapshot) if snapshot.is_superseded else snapshot
+
+    def _newer(self, snapshot: Snapshot) -> Snapshot:
+        """Exchange a snapshot of a superseded directory for one of the directory that took its place, if one did."""
+        while snapshot.is_superseded and not snapshot.core.is_current():
+            core = snapshot.core
+            snapshot.close()  # a fork under way waits for it, and holds the lock that following takes
+            if not self._follow(core):
+                return self._snapshot()
+            snapshot = self.read()
+        return snapshot
+
+    def _went_over(self, core: Core | None) -> bool:
+        """Tell whether another thread has gone over to a new directory, and so closed the core that was used here."""
+        return self._core is not core and self._core is not None
+
+    def _follow(self, core: Core) -> bool:
+        """Go over to the directory that a compaction put in the place of this one; tell whether one did."""
+        with registry_lock():  # nobody else hands over or closes meanwhile
+            if self._core is not core:
+                return self._went_over(core)
+            fresh = successor(core)
+            if fresh is None:
+                return False
+            self._core = fresh
+            release(core)
+            return True
+
+    def _snapshot(self) -> Snapshot:
         core = self._core
         if core is None or core.barrier:
             core = self._usable()
@@ -186,16 +231,59 @@ class Store:
         MissingError
             Somebody deleted or replaced the directory since it was opened.
         """
-        core = self._usable()
-        if core.read_only:
-            raise ReadOnlyError(self.path)
-        return Writer(core, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            core = self._usable()
+            if core.read_only:
+                raise ReadOnlyError(self.path)
+            try:
+                return Writer(core, max(deadline - time.monotonic(), 0.0))
+            except (MissingError, ClosedError):
+                if not self._follow(core):
+                    raise
+
+    def flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Wait until everything that was committed, by whomever, is on the disk.
+
+        Does nothing when every commit waits for the disk.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for another writer, in seconds.
+
+        Raises
+        ------
+        WriterBusyError, ReadOnlyError, MissingError
+            As `write`.
+        StorageError
+            The disk reports an error.
+        """
+        if self.settings.get("durability") != "batch":
+            return
+        writer = self.write(timeout_s)
+        try:
+            writer.sync()
+        finally:
+            writer.abort()
 
     def close(self) -> None:
-        """Close this store. Snapshots taken from it stay valid until they are closed. May be called twice."""
-        core, self._core = self._core, None
-        if core is not None and not core.forked:
-            release(core)
+        """Close this store. Snapshots taken from it stay valid until they are closed. May be called twice.
+
+        What this process committed is on the disk then.
+        """
+        core = self._core
+        try:
+            if core is not None:
+                sync_rest(core)
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with registry_lock():
+            core, self._core = self._core, None
+            if core is not None and not core.forked:
+                release(core)
 
     def __del__(self) -> None:
         if getattr(self, "_core", None) is not None:
@@ -245,14 +333,3 @@ def _release() -> str:
         return version("ramet")
     except PackageNotFoundError:  # run from a source tree that is not installed
         return "unknown"
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be synced: {error}") from error
-    finally:
-        os.close(fd)

@@ -1,7 +1,8 @@
 """The life of a write transaction: data files first, made durable, then the LMDB commit that refers to them."""
 
+import atexit
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,24 @@ import lmdb
 from ramet.storage import catalog, lmdbfile, tenants
 from ramet.storage.core import Core, committed_ends
 from ramet.storage.datafile import DataFile
-from ramet.storage.errors import ClosedError, CorruptionError, ForkError, StorageError, translated
+from ramet.storage.errors import (
+    ClosedError,
+    CorruptionError,
+    ForkError,
+    MissingError,
+    StorageError,
+    WriterBusyError,
+    translated,
+)
 from ramet.storage.extents import Allocator
 from ramet.storage.format import CATALOG, ListLayout
 from ramet.storage.lock import WriterLock
 from ramet.storage.mapping import Mapping
 from ramet.storage.reader import CatalogReader
-from ramet.storage.registry import close_unused
+from ramet.storage.registry import close_unused, open_cores
+
+# How long closing waits for a writer that may be just about to make a sync point.
+SYNC_REST_WAIT_S = 1.0
 
 
 class WriteTransaction(CatalogReader):
@@ -35,6 +47,7 @@ class WriteTransaction(CatalogReader):
         self._txn: Any = None
         self._failed: BaseException | None = None
         self._committing = False
+        self._swap: Callable[[], None] | None = None
         self._files: dict[str, DataFile] = {}
         self._mappings: dict[str, Mapping] = {}
         core.check_current()  # no lock file in somebody else's directory
@@ -51,9 +64,14 @@ class WriteTransaction(CatalogReader):
         if core.closed:  # by another thread, before it could see this writer
             raise ClosedError(f"collection {core.path.name!r} ({core.path})")
         try:
+            if core.sync_points is not None:
+                core.check_current()
+                core.sync_points.begin(core)
             self._txn = core.env.begin(write=True)
             self._before = self._header = catalog.read_header(self._txn, core.path)
             self._open_files()
+            if catalog.is_superseded(self._txn):  # by a compaction that died: this directory is still the current one
+                self._txn.delete(catalog.META + catalog.SUPERSEDED.encode())
         except (lmdb.Error, OSError) as error:
             raise translated(error, core.path) from error
         self._allocator = Allocator(core.env, self._txn, self._header.end_page)
@@ -114,17 +132,51 @@ class WriteTransaction(CatalogReader):
         try:
             self._save_counters(txn)
             self._allocator.save()
-            for file in self._files.values():
-                file.sync()
-            # From here on the outcome is LMDB's: nothing may be cut off the files, even when it reports an error.
-            self._committing = True
-            txn.commit()
-            self._txn = None
+            self._finish(txn)
             lmdbfile.extend_to_end(self._core.fds[CATALOG], self._core.path / CATALOG)
+            if self._swap is not None:
+                self._swap()
+            elif self._core.sync_points is not None and (self._core.sync_points.due() or not self._core.handles):
+                self.sync()
         except (lmdb.Error, OSError) as error:
             raise translated(error, self._core.path) from error
         finally:
             self.abort()
+
+    def _finish(self, txn: Any) -> None:
+        points = self._core.sync_points
+        if points is None:
+            for file in self._files.values():
+                file.sync()
+        else:
+            points.committing(txn.id())
+        # From here on the outcome is LMDB's: nothing may be cut off the files, even when it reports an error.
+        self._committing = True
+        try:
+            txn.commit()
+        except BaseException:
+            if points is not None:
+                points.failed()
+            raise
+        self._txn = None
+
+    def sync(self) -> None:
+        """Make a sync point of what was committed, when commits of this collection do not wait for the disk."""
+        if self._core.sync_points is not None:
+            try:
+                self._core.sync_points.make(self._core)
+            except (lmdb.Error, OSError) as error:
+                raise translated(error, self._core.path) from error
+
+    def supersede(self, swap: Callable[[], None]) -> None:
+        """Commit that another directory takes the place of this one, and let it do so before the lock is given free.
+
+        Readers of this directory look at its path from then on; see `Store.read`.
+        """
+        with self._step(CATALOG) as txn:
+            catalog.put_json(txn, catalog.SUPERSEDED, True)
+        self._swap = swap
+        self.commit()
 
     def abort(self) -> None:
         """Roll everything back and end the writer. Does nothing when it has ended."""
@@ -247,3 +299,32 @@ class WriteTransaction(CatalogReader):
             known = Mapping(self._core.fds[name], self._core.path / name, end)
         self._mappings[name] = known
         return known
+
+
+def sync_rest(core: Core) -> None:
+    """Make a sync point when this process committed something after the last one, before it lets go of a core.
+
+    Raises
+    ------
+    StorageError
+        The disk reports an error.
+    """
+    points = core.sync_points
+    if points is None or not points.behind or core.forked or core.closed or core.writer is not None:
+        return  # a writer at work makes one when it finds that no store is left
+    # Whoever writes now has made one before its first change; a directory that is gone needs none.
+    with suppress(WriterBusyError, MissingError, ClosedError):
+        writer = WriteTransaction(core, SYNC_REST_WAIT_S)
+        try:
+            writer.sync()
+        finally:
+            writer.abort()
+
+
+def _sync_at_exit() -> None:
+    for core in open_cores():
+        with suppress(StorageError):
+            sync_rest(core)
+
+
+atexit.register(_sync_at_exit)

@@ -14,8 +14,9 @@ from pathlib import Path
 import lmdb
 
 from ramet.storage import catalog, lmdbfile
-from ramet.storage.core import check_directory, committed_ends
-from ramet.storage.errors import CorruptionError, StorageError, StorageFullError, translated
+from ramet.storage.core import Core, check_directory, committed_ends
+from ramet.storage.durability import SYNCED, recover
+from ramet.storage.errors import CorruptionError, FormatError, StorageError, StorageFullError, translated
 from ramet.storage.evidence import Evidence
 from ramet.storage.findings import Findings, Problem, VerifyReport
 from ramet.storage.format import CATALOG, HEADER_USED, MAGIC, VECTORS, ListLayout, check_header
@@ -46,18 +47,30 @@ def verify(store: Store) -> VerifyReport:
     StorageFullError
         No room for the copy.
     """
-    findings = Findings(path=store.path)
-    with _private_directory() as directory:
-        try:
-            snapshot = _pinned_copy(store, directory / CATALOG)
-        except CorruptionError:
-            return verify_path(store.path)  # a file is too short for a snapshot: look at what there is
-        with snapshot:
-            if _structure_is_sound(findings, directory / CATALOG):
-                _check_state(findings, directory / CATALOG)
-            else:
-                _check_headers(findings)
-    return findings.report()
+    for _ in range(ATTEMPTS):
+        findings = Findings(path=store.path)
+        with _private_directory() as directory:
+            try:
+                snapshot = _pinned_copy(store, directory / CATALOG)
+            except CorruptionError:
+                return verify_path(store.path)  # a file is too short for a snapshot: look at what there is
+            with snapshot:
+                if _structure_is_sound(findings, directory / CATALOG):
+                    _check_state(findings, directory / CATALOG)
+                else:
+                    _check_headers(findings)
+                if not _was_compacted(snapshot.core):
+                    return findings.report()
+    raise _too_fast(store.path)
+
+
+def _was_compacted(core: Core) -> bool:
+    """Tell whether a compaction has exchanged the files: then those read by path since then are others."""
+    return not core.is_current() and core.is_superseded()
+
+
+def _too_fast(path: Path) -> StorageError:
+    return StorageError(f"{path} changes too fast to be copied; verify it while less is written")
 
 
 def verify_path(path: Path) -> VerifyReport:
@@ -75,6 +88,10 @@ def verify_path(path: Path) -> VerifyReport:
     path = Path(path).absolute()
     check_directory(path)
     findings = Findings(path=path)
+    try:
+        recover(path)  # what is newer than the last sync point is no damage after a restart of the machine
+    except (CorruptionError, FormatError) as error:
+        findings.add_error(error, SYNCED)
     with _private_directory() as directory:
         copy = directory / CATALOG
         txn = _unpinned_copy(findings, path, copy)
@@ -86,6 +103,7 @@ def verify_path(path: Path) -> VerifyReport:
                 same = snapshot.txn_id == txn
                 if same:
                     _check_state(findings, copy)
+                    same = not _was_compacted(snapshot.core)
         except StorageError as error:
             findings.add_error(error, CATALOG)
             _check_state(findings, copy)
@@ -124,7 +142,8 @@ def _pinned_copy(store: Store, copy: Path) -> Snapshot:
     for _ in range(ATTEMPTS):
         snapshot = store.read()
         try:
-            snapshot.core.check_current()  # everything below reads by path
+            if not _was_compacted(snapshot.core):
+                snapshot.core.check_current()  # everything below reads by path
             if lmdbfile.copy_pinned(store.path / CATALOG, copy, snapshot.txn_id) is not None:
                 return snapshot
         except OSError as error:
@@ -134,7 +153,7 @@ def _pinned_copy(store: Store, copy: Path) -> Snapshot:
             snapshot.close()
             raise
         snapshot.close()
-    raise StorageError(f"{store.path} changes too fast to be copied; verify it while less is written")
+    raise _too_fast(store.path)
 
 
 def _unpinned_copy(findings: Findings, path: Path, copy: Path) -> int | None:
