@@ -58,6 +58,7 @@ class Collection(CollectionWrites):
     dim = property(lambda self: self._settings.dim, doc="Dimension of the vectors.")
     metric = property(lambda self: self._settings.metric_name, doc='"cosine", "l2" or "ip".')
     dtype = property(lambda self: self._settings.dtype_name, doc='"float32", "float16", "int8" or "uint8".')
+    durability = property(lambda self: self._settings.durability, doc='"commit" or "batch".')
     codes = property(lambda self: self._settings.codes, doc='What posting lists hold: "none" or "sq8".')
 
     # ------------------------------------------------------------------------------------------------ writing

@@ -7,7 +7,7 @@ from typing import Any
 
 from ramet.engine import checks
 from ramet.engine.errors import one_of
-from ramet.engine.hits import UpsertReport
+from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.live import Live
 from ramet.engine.settings import Settings
 from ramet.storage.store import DEFAULT_TIMEOUT_S, Store
@@ -172,3 +172,33 @@ class CollectionWrites:
         Writes do this in small steps anyway; nobody has to call it.
         """
         return self._live.maintain(checks.seconds(seconds, "seconds"), timeout_s)
+
+    def compact(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> CompactReport:
+        """Write the collection anew, without anything that was deleted: gives space back, and erases.
+
+        Afterwards no byte of a deleted vector or id is in the directory. (The file system may keep old blocks that
+        belong to no file.) Readers go on meanwhile and see the new files from their next query on; other writers wait.
+        The disk needs room for the new files beside the old ones. Lists that lie near in the tree lie together again.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for another writer, in seconds.
+
+        Returns
+        -------
+        CompactReport
+
+        Raises
+        ------
+        WriterBusyError, ReadOnlyError
+        CorruptionError
+            Something does not match its checksum; the collection is as it was.
+        StorageFullError
+            No room for the new files; the collection is as it was.
+        """
+        return self._live.compact(timeout_s)
+
+    def flush(self) -> None:
+        """Put everything that is committed on disk. Only collections with ``durability="batch"`` need it."""
+        self._store.flush()

@@ -71,6 +71,7 @@ class Database:
         dtype: Any = "float32",
         codes: str = "auto",
         *,
+        durability: str = "commit",
         exist_ok: bool = False,
     ) -> Collection:
         """Make an empty collection.
@@ -88,6 +89,10 @@ class Database:
         codes : str
             What posting lists hold: "sq8" (8-bit codes; full-precision rows apart, for reranking), "none" (the vectors
             themselves), or "auto": "sq8" for floats.
+        durability : str
+            "commit": a call that returned is on disk. "batch": it is visible to all processes and survives the death
+            of its process, and is on disk within about a second of further writes, after `Collection.flush` or when the
+            collection is closed; a power loss takes it back to the last such moment (``docs/durability.md``).
         exist_ok : bool
             Return a collection of that name if it is there and has the same properties.
 
@@ -95,7 +100,7 @@ class Database:
         ------
         ArgumentError, CollectionExistsError, StorageError
         """
-        settings = Settings.checked(dim, metric, dtype, codes)
+        settings = Settings.checked(dim, metric, dtype, codes, durability)
         path = self._path(name)
         try:
             Store.create(path, settings.to_storage()).close()

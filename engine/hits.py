@@ -141,3 +141,13 @@ class UpsertReport:
             n_replaced=self.n_replaced + other.n_replaced,
             n_skipped=self.n_skipped + other.n_skipped,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactReport:
+    """What a compaction did."""
+
+    n_bytes_before: int
+    """Bytes of the collection's files before."""
+    n_bytes_after: int
+    """And afterwards."""

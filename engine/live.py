@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ramet.engine import sharing, upsert
 from ramet.engine.change import Change
-from ramet.engine.hits import UpsertReport
+from ramet.engine.compaction import compact
+from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.ownership import known, refuse_foreign
 from ramet.engine.placements import Kept, Placements
 from ramet.engine.rebalance import Deadline, rebalance
@@ -138,3 +139,9 @@ class Live:
                 waiting = [tenant for tenant in tenants if rebalance(change, tenant, soon, all_of_it=True)]
             if not waiting or deadline.passed:
                 return not waiting
+
+    def compact(self, timeout_s: float) -> CompactReport:
+        """Write everything that lives anew; see `Collection.compact`."""
+        with self._lock:
+            self._kept = {}
+            return compact(self._store, timeout_s)

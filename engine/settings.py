@@ -16,6 +16,7 @@ MAX_DIM = 16_384
 
 DTYPES = ("float32", "float16", "int8", "uint8")
 CODES = ("auto", "none", "sq8")
+DURABILITIES = ("commit", "batch")
 _KINDS = {"float32": plan.FLOAT32, "float16": plan.FLOAT16, "int8": plan.INT8, "uint8": plan.UINT8}
 
 
@@ -28,9 +29,13 @@ class Settings:
     dtype_name: str
     codes: str
     """``none``: posting lists hold the vectors; ``sq8``: 8-bit codes, full-precision rows apart."""
+    durability: str = "commit"
+    """``commit``: a commit is on disk when it returns; ``batch``: after the next sync point (``docs/durability.md``)."""
 
     @classmethod
-    def checked(cls, dim: object, metric: object, dtype: object, codes: object) -> Settings:
+    def checked(
+        cls, dim: object, metric: object, dtype: object, codes: object, durability: object = "commit"
+    ) -> Settings:
         """Settings from a caller's arguments.
 
         Raises
@@ -51,7 +56,13 @@ class Settings:
             raise ArgumentError("codes", f"'sq8' is for float vectors; {name} vectors are 8-bit already, use 'none'")
         if wanted == "auto":
             wanted = "sq8" if floating else "none"
-        return cls(dim=int(dim), metric_name=one_of(metric, "metric", tuple(METRICS)), dtype_name=name, codes=wanted)
+        return cls(
+            dim=int(dim),
+            metric_name=one_of(metric, "metric", tuple(METRICS)),
+            dtype_name=name,
+            codes=wanted,
+            durability=one_of(durability, "durability", DURABILITIES),
+        )
 
     @property
     def metric(self) -> Metric:
@@ -89,6 +100,7 @@ class Settings:
             "metric": self.metric_name,
             "dtype": self.dtype_name,
             "codes": self.codes,
+            "durability": self.durability,
             "n_factors": self.n_factors,
             "code_bytes": self.dim if self.codes == "sq8" else self.vector_bytes,
             "cell_bytes": 4 * self.dim,
@@ -98,4 +110,10 @@ class Settings:
     @classmethod
     def from_storage(cls, stored: dict[str, Any]) -> Settings:
         """Settings of an existing collection."""
-        return cls(dim=stored["dim"], metric_name=stored["metric"], dtype_name=stored["dtype"], codes=stored["codes"])
+        return cls(
+            dim=stored["dim"],
+            metric_name=stored["metric"],
+            dtype_name=stored["dtype"],
+            codes=stored["codes"],
+            durability=stored["durability"],
+        )

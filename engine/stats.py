@@ -27,6 +27,7 @@ def collect(snapshot: Snapshot, settings: Settings, path: Path) -> dict[str, Any
         "metric": settings.metric_name,
         "dtype": settings.dtype_name,
         "codes": settings.codes,
+        "durability": settings.durability,
         "records": snapshot.n_live,
         "lists": sum(tenant["lists"] for tenant in tenants.values()),
         "bytes": {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()},

@@ -138,12 +138,13 @@ def _put_rows(source: Source, building: Building, lists: Lists, too_long: I64) -
 
 
 def _put_rest(source: Source, building: Building, txn: int) -> None:
-    """Write blobs, tenants by number, children and waiting lists; the logs begin anew."""
+    """Write blobs, tenants by number, children, waiting lists and uses of cells; the logs begin anew."""
     _copy(source, building, catalog.BLOBS)
     for member in source.snapshot.members():
         fresh = replace(member, changed=txn, logged=txn, n_log=0)
         key, content = catalog.MEMBERS + catalog.U32_KEY.pack(member.number), tenants.encode_member(fresh)
         building.put([key], [catalog.summed(key, content)])
     _copy(source, building, catalog.CHILDREN)
-    for piece in in_pieces(catalog.scan(source.snapshot.transaction, catalog.PENDING)):
-        building.put([key for key, _ in piece], [value for _, value in piece])
+    for table in (catalog.PENDING, catalog.USES):
+        for piece in in_pieces(catalog.scan(source.snapshot.transaction, table)):
+            building.put([key for key, _ in piece], [value for _, value in piece])

@@ -11,7 +11,16 @@ import numpy.typing as npt
 from ramet.storage import catalog, records
 from ramet.storage.datafile import DataFile
 from ramet.storage.errors import CorruptionError
-from ramet.storage.format import BLOCK_ROWS, CATALOG, PAGE_BYTES, POSTINGS, checksum, concatenated, pack_header
+from ramet.storage.format import (
+    BLOCK_ROWS,
+    CATALOG,
+    PAGE_BYTES,
+    POSTINGS,
+    ROW_MASK,
+    checksum,
+    concatenated,
+    pack_header,
+)
 from ramet.storage.postings import ListBatch, write_batch
 from ramet.storage.reader import I64, LIST_DTYPE, U32, check_directory
 from ramet.storage.renumber import CellOrder, Numbering, new_rows
@@ -147,13 +156,14 @@ def _directory(source: Source) -> tuple[list[bytes], npt.NDArray[np.void]]:
 
 def _read_lists(source: Source, names: U32, entries: npt.NDArray[np.void]) -> ListBatch:
     """Read lists, compare them with their checksums, and give their rows the new numbers."""
-    snapshot = source.snapshot
+    snapshot, mask = source.snapshot, np.uint32(ROW_MASK)
     for page, n_pages in zip(entries["page"].tolist(), entries["n_pages"].tolist(), strict=True):
         # The mapping reads single pages when they are touched: ask for whole lists, of the entire batch at once.
         os.posix_fadvise(snapshot.core.fds[POSTINGS], page * PAGE_BYTES, n_pages * PAGE_BYTES, os.POSIX_FADV_WILLNEED)
     contents = [snapshot.read_list(tenant, cell, check=True) for tenant, cell in names.tolist()]
     rows = [
-        new_rows(source.numbering, content.rows, source.path, f"list (tenant {tenant}, cell {cell})")
+        new_rows(source.numbering, content.rows & mask, source.path, f"list (tenant {tenant}, cell {cell})")
+        | (content.rows & ~mask)
         for (tenant, cell), content in zip(names.tolist(), contents, strict=True)
     ]
     return ListBatch(

@@ -263,6 +263,15 @@ class CatalogReader:
         return np.frombuffer(content, dtype="<u4").astype(np.uint32)
 
     @storage_errors
+    def all_children(self) -> list[tuple[int, U32]]:
+        """Return (cell, its children) for every cell that has some."""
+        found = []
+        for key, value in catalog.scan(self._reading(), catalog.CHILDREN):
+            content = catalog.unsummed(key, value, self._place()[0])
+            found.append((catalog.U32_KEY.unpack(key[1:])[0], np.frombuffer(content, dtype="<u4").astype(np.uint32)))
+        return found
+
+    @storage_errors
     def uses(self, cells: U32) -> I64:
         """Return how many lists each cell has, of all tenants together; int64 of shape (n,)."""
         get = self._reading().get

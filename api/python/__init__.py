@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ramet.engine.errors import UnknownIdError as UnknownIdError
     from ramet.engine.errors import UnknownTenantError as UnknownTenantError
     from ramet.engine.hits import BuildReport as BuildReport
+    from ramet.engine.hits import CompactReport as CompactReport
     from ramet.engine.hits import CurvePoint as CurvePoint
     from ramet.engine.hits import Hit as Hit
     from ramet.engine.hits import Hits as Hits
@@ -51,6 +52,7 @@ _HOME = {
     "ClosedError": "ramet.storage.errors",
     "Collection": "ramet.engine.collection",
     "CollectionExistsError": "ramet.engine.errors",
+    "CompactReport": "ramet.engine.hits",
     "ConflictError": "ramet.engine.errors",
     "CorruptionError": "ramet.storage.errors",
     "CurvePoint": "ramet.engine.hits",
@@ -85,6 +87,7 @@ __all__ = [
     "ClosedError",
     "Collection",
     "CollectionExistsError",
+    "CompactReport",
     "ConflictError",
     "CorruptionError",
     "CurvePoint",
