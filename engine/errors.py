@@ -56,7 +56,8 @@ class UnknownTenantError(RametError, KeyError):
     """No tenant of that name in this collection. Nothing was done."""
 
     def __init__(self, tenant: str, argument: str) -> None:
-        super().__init__(f"{argument}: no tenant {tenant!r} in this collection; tenants() names those that there are")
+        self.problem = f"no tenant {tenant!r} in this collection; tenants() names those that there are"
+        super().__init__(f"{argument}: {self.problem}")
         self.tenant = tenant
         self.argument = argument
 

@@ -30,7 +30,7 @@ class Settings:
     codes: str
     """``none``: posting lists hold the vectors; ``sq8``: 8-bit codes, full-precision rows apart."""
     durability: str = "commit"
-    """``commit``: a commit is on disk when it returns; ``batch``: after the next sync point (``docs/durability.md``)."""
+    """``commit``: a commit is on disk when it returns; ``batch``: at the next sync point (``docs/durability.md``)."""
 
     @classmethod
     def checked(

@@ -10,10 +10,13 @@ import typer
 from ramet._error import RametError
 from ramet.api.cli.backup import backup
 from ramet.api.cli.build import build
+from ramet.api.cli.compact import compact
 from ramet.api.cli.demo import demo
 from ramet.api.cli.errors import CLICK_ERROR, message_of
 from ramet.api.cli.query import query
 from ramet.api.cli.stats import stats
+from ramet.api.cli.tenants import tenants
+from ramet.api.cli.upsert import delete, upsert
 from ramet.api.cli.verify import verify
 
 # Exit codes: 0 done, 1 `verify` found damage, 2 wrong arguments or an error of ours, 130 interrupted.
@@ -27,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (build, query, stats, verify, backup, demo):
+for _command in (build, upsert, delete, query, tenants, stats, verify, compact, backup, demo):
     app.command()(_command)
 
 
