@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -156,7 +155,8 @@ class Collection(CollectionWrites):
         threads = checks.given(n_threads, n_cores(), "n_threads", 1024)
         if len(block) < 2:
             raise ArgumentError("queries", f"{len(block)} is too few to measure recall; pass some hundred")
-        with self._searching((checks.name(tenant, "tenant"),)) as (_, searchers):
+        snapshot, searchers = self._begin((checks.name(tenant, "tenant"),))
+        with snapshot:
             if not searchers:
                 raise ArgumentError("tenant", f"{tenant!r} has no records to measure on")
             searcher = searchers[0]
@@ -232,10 +232,11 @@ class Collection(CollectionWrites):
             nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
             exact=bool(exact) or recall == 1.0,
             ratio=0.0 if prune is None else checks.prune_ratio(prune, self._settings),
-            n_threads=n_cores() if n_threads is None else checks.positive(n_threads, "n_threads", 1024),
+            n_threads=1 if single and n_threads is None else checks.given(n_threads, n_cores(), "n_threads", 1024),
         )
         names = (tenant,) if type(tenant) is str and tenant in self._searchers else checks.tenants(tenant)
-        with self._searching(names) as (snapshot, searchers):
+        snapshot, searchers = self._begin(names)
+        with snapshot:
             if not searchers or len(queries) == 0:
                 return reads.no_hits(len(queries), single, self._settings, with_vectors)
             if check:
@@ -261,12 +262,12 @@ class Collection(CollectionWrites):
             recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
             nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
         )
-        with self._searching(checks.tenants(tenant)) as (_, searchers):
+        snapshot, searchers = self._begin(checks.tenants(tenant))
+        with snapshot:
             return sum(s.rows_scanned(queries, effort.probes(s, 10), self._residency) for s in searchers)
 
-    @contextmanager
-    def _searching(self, names: tuple[str, ...]) -> Iterator[tuple[Snapshot, list[Searcher]]]:
-        """A snapshot, and the searchers of the tenants that have records in it."""
+    def _begin(self, names: tuple[str, ...]) -> tuple[Snapshot, list[Searcher]]:
+        """A snapshot, which the caller closes, and the searchers of the tenants that have records in it."""
         while True:
             snapshot = self._store.read()
             try:
@@ -277,9 +278,7 @@ class Collection(CollectionWrites):
             except BaseException:
                 snapshot.close()
                 raise
-            break
-        with snapshot:
-            yield snapshot, [searcher for searcher in found if searcher is not None and searcher.n_lists]
+            return snapshot, [searcher for searcher in found if searcher is not None and searcher.n_lists]
 
     def get(
         self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, with_vectors: bool = True

@@ -11,7 +11,7 @@ from ramet.engine.residency import Residency
 from ramet.engine.searcher import Floats, Rows, Searcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that would cost a microsecond a query
 class Effort:
     """How hard to search."""
 
