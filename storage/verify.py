@@ -16,7 +16,7 @@ import lmdb
 from ramet.storage import catalog, lmdbfile
 from ramet.storage.core import Core, check_directory, committed_ends
 from ramet.storage.durability import SYNCED, recover
-from ramet.storage.errors import CorruptionError, FormatError, StorageError, StorageFullError, translated
+from ramet.storage.errors import CorruptionError, FormatError, StorageError, StorageFullError, replaced, translated
 from ramet.storage.evidence import Evidence
 from ramet.storage.findings import Findings, Problem, VerifyReport
 from ramet.storage.format import CATALOG, HEADER_USED, MAGIC, VECTORS, ListLayout, check_header
@@ -142,8 +142,8 @@ def _pinned_copy(store: Store, copy: Path) -> Snapshot:
     for _ in range(ATTEMPTS):
         snapshot = store.read()
         try:
-            if not _was_compacted(snapshot.core):
-                snapshot.core.check_current()  # everything below reads by path
+            if not snapshot.core.is_current() and not snapshot.core.is_superseded():
+                raise replaced(store.path)  # everything below reads by path
             if lmdbfile.copy_pinned(store.path / CATALOG, copy, snapshot.txn_id) is not None:
                 return snapshot
         except OSError as error:

@@ -287,3 +287,22 @@ def test_a_directory_exchanged_while_a_writer_begins(tmp_path, monkeypatch):
     first_compacting(monkeypatch, transaction, "WriterLock", tmp_path / "c")
     past.grow(store, model, 1)
     past.assert_sound(store)
+
+
+@pytest.mark.parametrize("act", [verify.verify, Store.write, Store.read, compact])
+def test_a_directory_exchanged_right_after_a_look_at_the_path(tmp_path, monkeypatch, act):
+    store, _ = past.make(tmp_path / "c", 2)
+    whole = core.Core.is_current
+
+    def looking(self):
+        found = whole(self)
+        monkeypatch.setattr(core.Core, "is_current", whole)
+        compact_elsewhere(tmp_path / "c")
+        return found
+
+    monkeypatch.setattr(core.Core, "is_current", looking)
+    done = act(store)
+    if act in (Store.write, Store.read):
+        done.__exit__(None, None, None)
+    monkeypatch.setattr(core.Core, "is_current", whole)
+    past.assert_sound(store)
