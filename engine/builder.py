@@ -29,6 +29,7 @@ from ramet.index.codes import encode_rows
 from ramet.index.navigate import Navigator
 from ramet.index.source import ArraySource
 from ramet.index.tree import Tree
+from ramet.storage.format import COPY, ROW_MASK
 from ramet.storage.store import Store
 from ramet.storage.writer import Writer
 
@@ -205,7 +206,8 @@ def _write(
     starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     writer.put_homes(0, tenant, tenant, starts, (positions + tree.first_leaf).astype(np.uint32))
     by_cell = np.argsort(positions, kind="stable")
-    _write_lists(writer, settings, sorted_vectors, tenant, tree, positions[by_cell], rows[by_cell])
+    entries = rows.astype(np.uint32) | np.where(ranks > 0, np.uint32(COPY), np.uint32(0))
+    _write_lists(writer, settings, sorted_vectors, tenant, tree, positions[by_cell], entries[by_cell])
     leaves = np.arange(tree.first_leaf, len(numbers), dtype=np.uint32)
     writer.put_blob(NAVIGATOR.format(tenant=tenant), pack_navigator(leaves, _navigator(tree, settings, options)))
     return order
@@ -227,18 +229,18 @@ def _write_lists(
     tenant: int,
     tree: Tree,
     positions: npt.NDArray[np.int32],
-    rows: npt.NDArray[np.int64],
+    entries: npt.NDArray[np.uint32],
 ) -> None:
-    """Posting lists of all cells, some at a time; ``positions`` (ascending) and ``rows`` are the (cell, row) pairs."""
+    """Posting lists of all cells, some at a time; ``positions`` (ascending) and ``entries`` are (cell, row) pairs."""
     n_lists = len(tree.leaves)
     bounds = np.searchsorted(positions, np.arange(n_lists + 1)).astype(np.int64)
     for first in range(0, n_lists, CELLS_AT_A_TIME):
         last = min(first + CELLS_AT_A_TIME, n_lists)
-        mine = rows[bounds[first] : bounds[last]]
-        factors, codes = encode_rows(vectors[mine], settings.kind, settings.metric.unit)
+        mine = entries[bounds[first] : bounds[last]]
+        factors, codes = encode_rows(vectors[mine & np.uint32(ROW_MASK)], settings.kind, settings.metric.unit)
         cells = np.arange(tree.first_leaf + first, tree.first_leaf + last, dtype=np.uint32)
         starts = bounds[first : last + 1] - bounds[first]
-        writer.write_lists(tenant, cells, starts, mine.astype(np.uint32), factors, codes)
+        writer.write_lists(tenant, cells, starts, mine, factors, codes)
 
 
 def _measure(

@@ -191,7 +191,8 @@ class GroupNavigator:
         pieces = [self.cells[first : first + size] for first, size in self._pieces()]
         kept = [first + np.flatnonzero(keep[piece]) for (first, _), piece in zip(self._pieces(), pieces, strict=True)]
         sizes = np.array([len(slots) for slots in kept], np.uint32)
-        lengths = sizes + np.ceil(sizes * room).astype(np.int64) + (LEAST_ROOM if room else 0)
+        # An empty group counts as one of one member: else no share, however large, would give it room for many cells.
+        lengths = sizes + np.ceil(np.maximum(sizes, 1) * room).astype(np.int64) + (LEAST_ROOM if room else 0)
         firsts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         n_slots = int(firsts[-1])
         cells, factors = np.zeros(n_slots, np.uint32), np.zeros((SQ8_FACTORS, n_slots), np.float32)
