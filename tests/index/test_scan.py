@@ -174,7 +174,7 @@ def test_scans_of_full_extents_do_not_read_behind_them(kind, metric, dim):
 def test_rows_beyond_the_collection_are_never_offered(kind, metric):
     vectors, _, query, _, heap = example(3, 30, 20, kind, metric, k=30)
     extent = Extent(vectors, np.arange(30), kind, metric)
-    for place, row in [(0, 30), (7, 2**32 - 1), (20, 2**31), (29, 31)]:
+    for place, row in [(0, 30), (7, 2**32 - 1), (20, 2**31 + 40), (29, 31)]:
         extent.set_row(place, row)
     scanned(extent, Query.of(query, metric, kind), kind, metric, 20, 30, heap)
     rows, _ = heap.result()
