@@ -108,7 +108,7 @@ def _states(
         facts["default_recall"] = curves.default_recall(docs, content, threads)
         facts["fresh_default_recall"] = curves.default_recall(built, content, threads)
         facts["lost"] = curves.unfindable(docs, content, threads)
-        facts["maintain_s"] = live.timed(docs.maintain)
+        facts |= live.settle(docs)
         facts["compact_s"] = live.timed(docs.compact)
         states["compacted"] = curves.measure(docs, content, threads)
         facts["lost_compacted"] = curves.unfindable(docs, content, threads)
