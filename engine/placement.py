@@ -22,6 +22,9 @@ I64 = npt.NDArray[np.int64]
 STORED_FROM = defaults.FLAT_CELLS + 1
 """Lists from which a tenant's navigator is stored; smaller ones are made from the cells."""
 
+FEW_CELLS = 16
+"""Up to so many cells many rows still have one copy, from when there were no more than `ALL_LISTS`."""
+
 REGROUP = 2.0
 """The cells are grouped anew when there are this many times as many as at the last time, or as few."""
 
@@ -79,7 +82,7 @@ class Placement:
     @property
     def shortest(self) -> int:
         """Rows below which a list is to be dissolved."""
-        return defaults.MERGE_LENGTH if self.n_cells > ALL_LISTS else defaults.MERGE_SINGLE
+        return defaults.MERGE_LENGTH if self.n_cells > FEW_CELLS else defaults.MERGE_SINGLE
 
     def positions(self, cells: npt.NDArray[np.unsignedinteger]) -> I64:
         """Positions of cells that the tenant has."""

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.change import Change
+from ramet.engine.navigation import centroids_of
 from ramet.engine.placement import Placement
 from ramet.index import defaults
-from ramet.index.maintain import movers, neighbourhoods, split_centroids
+from ramet.index.maintain import family, movers, nearest_of, neighbourhoods, split_centroids
 from ramet.storage.format import COPY, ROW_MASK
 
+Floats = npt.NDArray[np.float32]
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 
@@ -112,41 +114,57 @@ def _rows(change: Change, placement: Placement, cell: int) -> tuple[U32, U32]:
 
 
 def _split(change: Change, placement: Placement, cell: int) -> list[U32]:
-    """Put the children of an overfull cell in its place; returns the rows of its list, which have to go elsewhere.
+    """Put cells below an overfull cell in its place; returns the rows of its list, which have to go elsewhere.
 
-    The children are those that the cell has already, or they are made of its rows and are then there for all tenants.
+    The cells are those that other tenants needed before, or they are made of its rows and are then there for all.
     """
     home, copies = _rows(change, placement, cell)
     points = change.points(home)
-    children = change.writer.children(cell)
-    if len(children):
-        centroids = change.writer.cells(children).payload.view(np.float32).reshape(len(children), -1)
-        used = np.unique(np.argmin(np.square(points[:, None] - centroids[None]).sum(axis=2), axis=1))
-        children, centroids = children[used], centroids[used]
-    else:
-        made = split_centroids(points, (cell, len(home)))
+    below = _cut(change, placement, cell, points)
+    change.writer.set_pending(placement.tenant, np.empty(0, np.uint32), np.array([cell], np.uint32))
+    if below is None:
+        made = split_centroids(points, (cell, len(home)), placement.shortest // 2)
         if made is None:
             placement.settle(cell)
-            change.writer.set_pending(placement.tenant, np.empty(0, np.uint32), np.array([cell], np.uint32))
             return []
-        children, centroids = _make_children(change, cell, made), made
-    change.writer.set_pending(placement.tenant, np.empty(0, np.uint32), np.array([cell], np.uint32))
+        below = _make_family(change, cell, made)
     placement.remove(np.array([cell], np.uint32))
-    placement.add(children, centroids)
+    placement.add(*below)
     return [home, copies]
 
 
-def _make_children(change: Change, cell: int, centroids: npt.NDArray[np.float32]) -> U32:
-    """New cells below a cell."""
-    writer = change.writer
-    children = np.arange(writer.n_cells, writer.n_cells + len(centroids), dtype=np.uint32)
-    level = int(writer.cells(np.array([cell], np.uint32)).levels[0]) + 1
-    payload = np.ascontiguousarray(centroids).view(np.uint8).reshape(len(children), -1)
-    writer.put_cells(
-        children, np.full(len(children), cell, np.uint32), np.full(len(children), level, np.uint32), payload
-    )
-    writer.put_children(cell, children)
-    return children
+def _cut(change: Change, placement: Placement, cell: int, points: Floats) -> tuple[U32, Floats] | None:
+    """Cells below a cell that hold the rows in lists of a good length; None when it has no children.
+
+    From the children downwards, as long as a part is too long and has children itself. Parts that would be too short
+    are left out; their rows go to the nearest of the others.
+    """
+    cells = change.writer.children(cell)
+    if not len(cells):
+        return None
+    while True:
+        centroids = centroids_of(change.writer, change.settings, cells)
+        counts = np.bincount(nearest_of(points, centroids), minlength=len(cells))
+        deeper = {int(i): change.writer.children(int(cells[i])) for i in np.flatnonzero(counts > placement.longest)}
+        deeper = {i: children for i, children in deeper.items() if len(children)}
+        if not deeper:
+            break
+        kept = [cells[i : i + 1] for i in range(len(cells)) if i not in deeper]
+        cells = np.concatenate([*kept, *deeper.values()])
+    enough = counts >= min(placement.shortest // 2, int(counts.max()))
+    return cells[enough], centroids[enough]
+
+
+def _make_family(change: Change, cell: int, centroids: Floats) -> tuple[U32, Floats]:
+    """New cells below a cell, in binary splits; returns the posting cells among them."""
+    writer, made = change.writer, family(centroids)
+    numbers = np.concatenate([[cell], writer.n_cells + np.arange(len(made.parents))]).astype(np.uint32)
+    level = int(writer.cells(numbers[:1]).levels[0])
+    payload = np.ascontiguousarray(made.centroids).view(np.uint8).reshape(len(made.parents), -1)
+    writer.put_cells(numbers[1:], numbers[made.parents], made.levels + np.uint32(level), payload)
+    for inner in range(made.n_inner + 1):
+        writer.put_children(int(numbers[inner]), numbers[1:][made.parents == inner])
+    return numbers[1 + made.n_inner :], centroids
 
 
 def _dissolve(change: Change, placement: Placement, short: U32) -> list[U32]:

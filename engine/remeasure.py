@@ -21,6 +21,10 @@ MOST, LEAST = 200, 60
 """Queries of a sample."""
 
 
+CLASS_GROWTH = 1.25
+"""A class is measured again with a tenant that has so many times the lists of the one that it was measured with."""
+
+
 class Remeasure:
     """Follows how much tenants change, and measures when it is due. Used by one thread at a time."""
 
@@ -39,14 +43,15 @@ class Remeasure:
         n_records : int
             Records that the change wrote.
         """
-        wanted: list[tuple[int, str]] = []
+        wanted: dict[str, int] = {}  # a class is measured with its largest tenant
         with self._store.read() as snapshot:
-            for tenant, n_lists in tenants.items():
-                self._changed[tenant] = self._changed.get(tenant, 0) + n_records
-                name = self._due(snapshot, tenant, n_lists)
-                if name is not None:
-                    wanted.append((tenant, name))
-            curves = [(tenant, name, self._measured(snapshot, tenant)) for tenant, name in wanted]
+            for tenant, n_lists in sorted(tenants.items(), key=lambda item: item[1]):
+                if n_lists > ALL_LISTS:
+                    self._changed[tenant] = self._changed.get(tenant, 0) + n_records
+                    name = self._due(snapshot, tenant, n_lists)
+                    if name is not None:
+                        wanted[name] = tenant
+            curves = [(tenant, name, self._measured(snapshot, tenant)) for name, tenant in wanted.items()]
         found = [(tenant, name, curve) for tenant, name, curve in curves if curve is not None]
         if not found:
             return
@@ -59,15 +64,13 @@ class Remeasure:
 
     def _due(self, snapshot: Snapshot, tenant: int, n_lists: int) -> str | None:
         """Name of the curve that a tenant should be measured for now; None when none is due."""
-        if n_lists <= ALL_LISTS:
-            return None
         own = n_lists >= OWN_FROM
         name = OWN.format(tenant=tenant) if own else CLASS.format(number=class_of(n_lists))
         known = parsed(snapshot.meta(name))
         if known is None:
             return name
-        if not own:  # the largest of the class speaks for it
-            return name if n_lists > known.n_lists and n_lists > 0.75 * (1 << class_of(n_lists)) else None
+        if not own:  # a large one speaks for its class
+            return name if n_lists >= CLASS_GROWTH * known.n_lists else None
         grown = not known.n_lists / 2 < n_lists < known.n_lists * 2
         replaced = self._changed.get(tenant, 0) > snapshot.count(tenant)
         return name if grown or replaced else None

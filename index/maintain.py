@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ramet.index import defaults
 from ramet.index.clustering import assign, kmeans, run
+from ramet.index.kernels.bisect import bisect
 from ramet.index.kernels.maintain import better_homes
 from ramet.index.source import FloatArray, RowArray
 
@@ -25,18 +26,20 @@ PIECES = 8
 """Pieces that a wave is cut into for the threads."""
 
 
-def split_centroids(points: FloatArray, seed: Sequence[int]) -> FloatArray | None:
+def split_centroids(points: FloatArray, seed: Sequence[int], least: int) -> FloatArray | None:
     """Centroids that cut the home rows of an overfull list: two, or more when it is far over the limit.
 
     Parameters
     ----------
     points : float32 array (n, dim)
     seed : sequence of int
+    least : int
+        Rows that a part should have; smaller ones are left out, or they would be dissolved again.
 
     Returns
     -------
     float32 array (k, dim), or None
-        None when the rows cannot be told apart.
+        None when the rows cannot be cut into parts of that size, for example because they are identical.
     """
     n, limit = len(points), defaults.SPLIT_ROWS
     if n < 2 or (points == points[0]).all():
@@ -44,8 +47,38 @@ def split_centroids(points: FloatArray, seed: Sequence[int]) -> FloatArray | Non
     k = 2 if n < defaults.SPLIT_MANY * limit else round(n / (defaults.PART_SHARE * limit))
     centres = np.unique(kmeans(points, k, np.random.default_rng(list(seed)), steps=defaults.CELL_STEPS), axis=0)
     labels, _ = assign(points, centres)
-    filled = np.bincount(labels, minlength=len(centres)) > 0
-    return centres[filled] if filled.sum() > 1 else None
+    enough = np.bincount(labels, minlength=len(centres)) >= least
+    return centres[enough] if enough.sum() > 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Cells below a cell that is cut: a binary tree, so that tenants with fewer rows find cuts of fewer parts."""
+
+    parents: npt.NDArray[np.uint32]
+    """(2 k - 2,): parent of each new cell; 0 is the cell itself, i the (i - 1)-th new one."""
+    levels: npt.NDArray[np.uint32]
+    """(2 k - 2,): depth below the cell, from 1."""
+    centroids: FloatArray
+    """(2 k - 2, dim)"""
+    n_inner: int
+    """The first so many new cells have children; the k others are posting cells."""
+
+
+def family(centroids: FloatArray) -> Family:
+    """The tree below a cell that is cut into ``k >= 2`` parts with these centroids."""
+    k = len(centroids)
+    parents, levels = np.zeros(2 * k - 1, np.uint32), np.zeros(2 * k - 1, np.uint32)
+    inner = np.empty((k - 1, centroids.shape[1]), np.float32)
+    bisect(centroids, parents, levels, inner)
+    return Family(
+        parents=parents[1:], levels=levels[1:], centroids=np.concatenate([inner[1:], centroids]), n_inner=k - 2
+    )
+
+
+def nearest_of(points: FloatArray, centroids: FloatArray) -> npt.NDArray[np.int32]:
+    """Which centroid is nearest to each point, int32 (n,)."""
+    return assign(points, centroids)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
