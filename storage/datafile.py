@@ -1,6 +1,7 @@
 """One data file of a collection, opened by the writer."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ramet.storage.errors import CorruptionError
@@ -35,6 +36,15 @@ class DataFile:
         while len(rest):
             done = os.pwrite(self._fd, rest[:_PIECE_BYTES], offset)
             rest, offset = rest[done:], offset + done
+
+    def write_many(self, pieces: Sequence[tuple[int, bytearray | memoryview]]) -> None:
+        """Write short pieces, each at its byte offset."""
+        self._dirty = True
+        fd, pwrite = self._fd, os.pwrite
+        for offset, content in pieces:
+            done = pwrite(fd, content, offset)
+            if done < len(content):  # the disk filled up, or a signal came: the rest, or the error
+                self.write(offset + done, memoryview(content)[done:])
 
     def read(self, offset: int, n_bytes: int) -> bytes:
         """Return up to `n_bytes` bytes from an offset."""

@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from ramet.storage import catalog, records
 from ramet.storage.errors import CorruptionError
-from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, ROW_MASK, checksum
+from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, ROW_MASK, ListLayout
 from ramet.storage.postings import ListBatch, ListEdit, checked_batch, checked_edit, merged_lists, write_batch
 from ramet.storage.reader import I64, LIST_DTYPE, U8, U32, check_directory
 from ramet.storage.snapshot import ListContent, list_content
@@ -151,33 +152,42 @@ class ListWriter(WriteTransaction):
         """Grow lists within their extents."""
         if len(which) == 0:
             return
-        layout, file = self._core.layout, self._files[POSTINGS]
+        layout, add = self._core.layout, edit.add
         end = self.end_page * PAGE_BYTES
-        view = memoryview(self.mapping(POSTINGS, end).bytes(0, end))  # type: ignore[arg-type]
+        mapped: Any = self.mapping(POSTINGS, end).bytes(0, end)
+        view = memoryview(mapped)
         new = entries[which].copy()
-        add, width = edit.add, layout.code_bytes
-        sums: list[int] = []
-        for i, page, n_pages, count in zip(
-            which.tolist(), new["page"].tolist(), new["n_pages"].tolist(), new["count"].tolist(), strict=True
-        ):
-            base, capacity = page * PAGE_BYTES, layout.capacity_for(n_pages)
-            self._check_sum(view, tenant, int(edit.cells[i]), entries[i])
-            a, b = int(add.starts[i]), int(add.starts[i + 1])
-            file.write(base + 4 * count, add.rows[a:b].data)
-            for f in range(layout.n_factors):
-                file.write(base + layout.factor_offset(capacity, f) + 4 * count, add.factors[f, a:b].data)
+        capacities = layout.capacities_for(new["n_pages"]).tolist()
+        bases, counts = (new["page"] * PAGE_BYTES).tolist(), new["count"].tolist()
+        places = list(zip(bases, capacities, counts, strict=True))
+        found = np.array([_checksum_at(view, *place, layout) for place in places], np.uint64)
+        if (found != new["checksum"]).any():
+            i = int(np.flatnonzero(found != new["checksum"])[0])
+            self._check_sum(view, tenant, int(edit.cells[which[i]]), entries[which[i]])
+        columns = [memoryview(column).cast("B") for column in (add.rows, *add.factors)]
+        codes, width = add.codes.reshape(-1).data.cast("B"), layout.code_bytes
+        writes: list[tuple[int, Any]] = []
+        firsts, lasts = add.starts[which].tolist(), add.starts[which + 1].tolist()
+        for (base, capacity, count), first, last in zip(places, firsts, lasts, strict=True):
+            # The columns of 4-byte words as a whole, old words as they were: one call instead of one for each column.
+            head = bytearray(view[base : base + 4 * capacity * len(columns)])
+            for at, column in enumerate(columns):
+                start = 4 * (at * capacity + count)
+                head[start : start + 4 * (last - first)] = column[4 * first : 4 * last]
+            writes.append((base, head))
             if width:
-                file.write(base + layout.codes_offset(capacity) + count * width, add.codes[a:b].data)
-            sums.append(_checksum_at(view, base, layout, capacity, count + b - a))
+                writes.append((base + len(head) + count * width, codes[first * width : last * width]))
+        self._files[POSTINGS].write_many(writes)
         new["count"] += edit.n_added[which].astype(np.uint32)
-        new["checksum"] = np.array(sums, np.uint64)
+        longer = zip(bases, capacities, new["count"].tolist(), strict=True)
+        new["checksum"] = np.array([_checksum_at(view, *place, layout) for place in longer], np.uint64)
         self._put_entries(txn, tenant, edit.cells[which], new)
 
     def _check_sum(self, view: memoryview, tenant: int, cell: int, entry: Any) -> None:
         """Raise `CorruptionError` when the content of a list is not what its checksum says."""
         page, n_pages, count, stored = entry.tolist()
         layout = self._core.layout
-        found = _checksum_at(view, page * PAGE_BYTES, layout, layout.capacity_for(n_pages), count)
+        found = _checksum_at(view, page * PAGE_BYTES, layout.capacity_for(n_pages), count, layout)
         if found != stored:
             where = f"list (tenant {tenant}, cell {cell}) at pages {page} to {page + n_pages - 1}"
             raise CorruptionError(self._core.path / POSTINGS, where, f"checksum {stored:016x}", f"{found:016x}")
@@ -252,9 +262,11 @@ class ListWriter(WriteTransaction):
         return True
 
 
-def _checksum_at(view: memoryview, base: int, layout: Any, capacity: int, count: int) -> int:
+def _checksum_at(view: memoryview, base: int, capacity: int, count: int, layout: ListLayout) -> int:
     """Checksum of the first `count` rows of the list whose extent begins at byte `base` of the mapped posting file."""
-    column = 4 * capacity
-    parts = [view[base + f * column : base + f * column + 4 * count] for f in range(1 + layout.n_factors)]
-    start = base + layout.codes_offset(capacity)
-    return checksum(*parts, view[start : start + count * layout.code_bytes])
+    digest, at, length = xxhash.xxh3_64(), base, 4 * count
+    for _ in range(1 + layout.n_factors):
+        digest.update(view[at : at + length])
+        at += 4 * capacity
+    digest.update(view[at : at + count * layout.code_bytes])
+    return digest.intdigest()
