@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,7 @@ def measure(
     *,
     own_rows: npt.NDArray[np.int64] | None,
     n_threads: int,
+    enough: Mapping[int, float] = ENOUGH,
 ) -> list[tuple[int, int, float, float]]:
     """Recall at each probe count, against exact search of the same lists.
 
@@ -34,6 +37,9 @@ def measure(
     queries : float32 array (n, dim)
     own_rows : int64 array (n,), optional
         The rows of the queries themselves when they are in the collection; they do not count as neighbours.
+    n_threads : int
+    enough : mapping of int to float
+        Recall of each k at which the curve ends.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def measure(
         for k in ks:
             found = (seen[:, :k] <= limits[k][:, None]).mean(axis=1)
             points.append((k, nprobe, float(found.mean()), float(found.std() / len(found) ** 0.5)))
-        if all(points[-len(ks) + i][2] >= ENOUGH[k] for i, k in enumerate(ks)):
+        if all(points[-len(ks) + i][2] >= enough[k] for i, k in enumerate(ks)):
             break
     return points
 

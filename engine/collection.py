@@ -310,10 +310,21 @@ class Collection(CollectionWrites):
         """Always true: an empty collection is a collection."""
         return True
 
-    def stats(self) -> dict[str, Any]:
-        """Sizes, list lengths, recall curves: everything JSON-able."""
+    def stats(self, tenant: str | None = None) -> dict[str, Any]:
+        """Sizes, list lengths, recall curves: everything JSON-able.
+
+        ``rows`` are row numbers in use, those of deleted records included; when they are many times ``records``, it is
+        time to `compact`. ``waiting``: lists that will be split or merged by the next writes. ``tenants`` describes the 20
+        largest, or only ``tenant``.
+
+        Raises
+        ------
+        UnknownTenantError
+            No tenant of that name.
+        """
+        name = None if tenant is None else checks.name(tenant, "tenant")
         with self._store.read() as snapshot:
-            return collect(snapshot, self._settings, self._store.path)
+            return collect(snapshot, self._settings, self._store.path, name)
 
     # --------------------------------------------------------------------------------------------- maintenance
 

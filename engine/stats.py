@@ -9,17 +9,32 @@ import numpy as np
 
 from ramet.engine.curve import DEFAULT_RECALL
 from ramet.engine.curves import curve_of, nprobe_for
+from ramet.engine.errors import UnknownTenantError
 from ramet.engine.settings import Settings
 from ramet.storage.format import FORMAT_VERSION
 from ramet.storage.snapshot import Snapshot
+from ramet.storage.tenants import Member
 
 
-def collect(snapshot: Snapshot, settings: Settings, path: Path) -> dict[str, Any]:
-    """Sizes, list lengths and recall curves of a collection, JSON-able."""
-    tenants = {
-        name: _tenant(snapshot, snapshot.tenant_number(name), n_records)
-        for name, n_records in snapshot.tenants().items()
-    }
+SHOWN = 20
+"""Tenants described one by one, the largest first."""
+
+
+def collect(snapshot: Snapshot, settings: Settings, path: Path, tenant: str | None) -> dict[str, Any]:
+    """Sizes, list lengths and recall curves of a collection, JSON-able; ``tenant``: describe only this one.
+
+    Raises
+    ------
+    UnknownTenantError
+        No tenant of that name.
+    """
+    members = snapshot.members()
+    chosen = sorted(members, key=lambda member: (-member.n_records, member.number))[:SHOWN]
+    if tenant is not None:
+        chosen = [member for member in members if member.name == tenant]
+        if not chosen:
+            raise UnknownTenantError(tenant, "tenant")
+    tenants = {member.name: _tenant(snapshot, member) for member in chosen}
     return {
         "name": path.name,
         "format_version": FORMAT_VERSION,
@@ -29,15 +44,18 @@ def collect(snapshot: Snapshot, settings: Settings, path: Path) -> dict[str, Any
         "codes": settings.codes,
         "durability": settings.durability,
         "records": snapshot.n_live,
-        "lists": sum(tenant["lists"] for tenant in tenants.values()),
+        "rows": snapshot.n_rows,
+        "lists": sum(len(snapshot.lists(member.number)) for member in members),
+        "waiting": len(snapshot.pending()),
         "bytes": {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()},
+        "n_tenants": len(members),
         "tenants": tenants,
     }
 
 
-def _tenant(snapshot: Snapshot, number: int | None, n_records: int) -> dict[str, Any]:
+def _tenant(snapshot: Snapshot, member: Member) -> dict[str, Any]:
     """Figures of one tenant."""
-    assert number is not None, "the name came from the same snapshot"
+    number, n_records = member.number, member.n_records
     directory = snapshot.lists(number)
     lengths = directory.counts.astype(np.int64)
     curve = curve_of(snapshot, number, len(directory))

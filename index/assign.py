@@ -16,6 +16,9 @@ from ramet.index.navigate import GroupNavigator
 from ramet.index.source import RowArray, VectorSource
 from ramet.index.tree import Tree
 
+INLINE = 128
+"""Rows that are assigned on the calling thread: handing them to another takes longer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosureConfig:
@@ -114,7 +117,7 @@ def assign_points(
         )  # fmt: skip
 
     size = max(64, min(defaults.BLOCK_ROWS, -(-n // 4)))
-    run(pool, work, [np.arange(i, min(i + size, n)) for i in range(0, n, size)])
+    run(pool if n > INLINE else None, work, [np.arange(i, min(i + size, n)) for i in range(0, n, size)])
     lost = alive[cells[:, 0]] == 0  # no cell was comparable: squares beyond float32
     cells[lost, 0], counts[lost] = int(np.argmax(alive)), 1
     return cells, counts
