@@ -5,9 +5,9 @@ import os
 import sys
 
 from bench.child import clean_environment
-from bench.commands import ann, churn, exact, fill, memory, overhead, readme, scale, sharing, start, tenants
+from bench.commands import ann, churn, exact, fill, memory, overhead, readme, refresh, scale, sharing, start, tenants
 
-COMMANDS = (ann, scale, start, memory, overhead, exact, tenants, sharing, fill, churn, readme)
+COMMANDS = (ann, scale, start, memory, overhead, exact, tenants, sharing, fill, churn, refresh, readme)
 
 
 def parser() -> argparse.ArgumentParser:

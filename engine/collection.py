@@ -314,8 +314,8 @@ class Collection(CollectionWrites):
         """Sizes, list lengths, recall curves: everything JSON-able.
 
         ``rows`` are row numbers in use, those of deleted records included; when they are many times ``records``, it is
-        time to `compact`. ``waiting``: lists that will be split or merged by the next writes. ``tenants`` describes the 20
-        largest, or only ``tenant``.
+        time to `compact`. ``waiting``: lists that will be split or merged by the next writes. ``tenants`` describes
+        the 20 largest, or only ``tenant``.
 
         Raises
         ------

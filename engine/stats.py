@@ -15,7 +15,6 @@ from ramet.storage.format import FORMAT_VERSION
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.tenants import Member
 
-
 SHOWN = 20
 """Tenants described one by one, the largest first."""
 
