@@ -15,7 +15,7 @@ from ramet.engine.compaction import compact
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.ownership import known, refuse_foreign
 from ramet.engine.placements import Kept, Placements
-from ramet.engine.rebalance import Deadline, rebalance
+from ramet.engine.rebalance import Deadline, rebalance, urgency
 from ramet.engine.remeasure import Remeasure
 from ramet.engine.settings import Settings
 from ramet.engine.threads import search_pool
@@ -24,8 +24,9 @@ from ramet.storage.store import Store
 CHUNK = 8192
 """Records written in one transaction; larger calls are cut."""
 
-WAVES_S = 0.5
-"""Seconds after which a transaction begins no further wave of rebalancing."""
+WAVES_S = 0.3
+WAVES_S_PER_RECORD = 2e-4
+"""Seconds after which a transaction begins no further wave of rebalancing: so many, and more for each record in it."""
 
 
 class Live:
@@ -56,12 +57,12 @@ class Live:
                 txn_id, touched = writer.txn_id, writer.touched
             self._kept = placements.after_commit(txn_id, touched)
 
-    def _settle(self, change: Change) -> None:
-        """Rebalance the tenants that a transaction changed, for a bounded time."""
-        deadline = Deadline.after(WAVES_S)
-        for tenant in sorted(change.writer.touched):
-            if change.writer.member(tenant) is not None:
-                rebalance(change, tenant, deadline)
+    def _settle(self, change: Change, n_records: int) -> None:
+        """Rebalance the tenants that a transaction changed, for a bounded time, those with the longest lists first."""
+        deadline = Deadline.after(WAVES_S + WAVES_S_PER_RECORD * n_records)
+        tenants = [tenant for tenant in change.writer.touched if change.writer.member(tenant) is not None]
+        for tenant in sorted(tenants, key=lambda tenant: (-urgency(change, tenant), tenant)):
+            rebalance(change, tenant, deadline)
 
     def upsert(
         self,
@@ -81,7 +82,7 @@ class Live:
                     for later in batches:
                         upsert.refuse(change.writer, later, on_conflict)
                 report += upsert.write(change, batch, on_conflict)
-                self._settle(change)
+                self._settle(change, len(batch))
                 changed = {tenant: change.placement(tenant).n_cells for tenant in change.writer.touched}
             self._remeasure.after(changed, len(batch))
         return report
@@ -95,7 +96,7 @@ class Live:
                 if first == 0:
                     refuse_foreign(change.writer, owner, tenant, names)
                 total += upsert.delete(change, owner, names[first : first + CHUNK])
-                self._settle(change)
+                self._settle(change, min(CHUNK, len(names) - first))
         return total
 
     def grant(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:
@@ -106,7 +107,7 @@ class Live:
                 if first == 0:
                     sharing.refuse_grant(change.writer, names, tenant, to)
                 total += sharing.grant(change, names[first : first + CHUNK], tenant, to)
-                self._settle(change)
+                self._settle(change, min(CHUNK, len(names) - first))
                 changed = {number: change.placement(number).n_cells for number in change.writer.touched}
             self._remeasure.after(changed, min(CHUNK, len(names) - first))
         return total
@@ -119,14 +120,14 @@ class Live:
                 if first == 0:
                     sharing.refuse_revoke(change.writer, names, tenant, to)
                 total += sharing.revoke(change, names[first : first + CHUNK], tenant, to)
-                self._settle(change)
+                self._settle(change, min(CHUNK, len(names) - first))
         return total
 
     def drop_tenant(self, tenant: str, timeout_s: float) -> int:
         """Delete a tenant with everything that it owns; see `Collection.drop_tenant`."""
         with self._changing(timeout_s) as change:
             n = sharing.drop(change, tenant)
-            self._settle(change)
+            self._settle(change, n)
         return n
 
     def maintain(self, seconds: float, timeout_s: float) -> bool:

@@ -25,7 +25,7 @@ I64 = npt.NDArray[np.int64]
 
 WAVE_LISTS = 96
 """Lists cut or dissolved in one wave; a tenant with fewer lists waits for no more than one in WAVE_SHARE of them."""
-WAVE_SHARE = 48
+WAVE_SHARE = 16
 
 MOST_WAVES = 6
 """Waves in a row for one tenant: what is still waiting then is left to the next call."""
@@ -74,6 +74,12 @@ def rebalance(change: Change, tenant: int, deadline: Deadline, *, all_of_it: boo
             return len(waiting) > 0
         _wave(change, placement, waiting)
     return bool(change.writer.pending(tenant))
+
+
+def urgency(change: Change, tenant: int) -> float:
+    """How many times over the limit a tenant's longest list is."""
+    placement = change.placement(tenant)
+    return float(placement.lengths.max(initial=0)) / placement.longest
 
 
 def _worth_it(placement: Placement, waiting: U32) -> bool:
