@@ -13,7 +13,7 @@ from ramet.engine.reads import vectors_of
 from ramet.engine.searcher import Searcher
 from ramet.engine.settings import Settings
 from ramet.engine.threads import n_cores
-from ramet.storage.errors import WriterBusyError
+from ramet.storage.errors import StorageFullError, WriterBusyError
 from ramet.storage.format import ROW_MASK
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
@@ -60,9 +60,9 @@ class Remeasure:
         found = [(tenant, name, curve) for tenant, name, curve in curves if curve is not None]
         if not found:
             return
-        # The records are committed, so the caller is not to hear that somebody else is writing now: the curve is
-        # measured again after the next change.
-        with suppress(WriterBusyError), self._store.write(BUSY_S) as writer:
+        # The records are committed, so the caller is not to hear that somebody else is writing now, or that the disk is
+        # full: the curve is measured again after the next change.
+        with suppress(WriterBusyError, StorageFullError), self._store.write(BUSY_S) as writer:
             for tenant, name, curve in found:
                 if writer.member(tenant) is not None:
                     writer.set_meta(name, to_meta(curve))

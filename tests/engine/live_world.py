@@ -1,7 +1,7 @@
 """A little world of live collections: limits so small that trees get deep, a dict as the model, other processes.
 
-As a program (``python live_world.py read|nursery``) it answers JSON lines: a reader that keeps its collection open while
-others write, and a nursery that forks writers which die in the middle.
+As a program (``python live_world.py read|nursery``) it answers JSON lines: a reader that keeps its collection open
+while others write, or a nursery that forks writers which die in the middle.
 """
 
 import copy

@@ -197,8 +197,8 @@ class Live(RuleBasedStateMachine):
         ended = other("nursery")(path=str(self.directory / "c"), operation=operation, **when)
         assert ended["killed"] or ended["code"] == 0, ended
         event(f"killed: {ended['killed']}")
-        # LMDB shows a commit to readers in two steps, first in the file, then in the lock file. Whoever dies between them
-        # leaves it to the next writer to do the second: until then the state before is what everybody sees.
+        # LMDB shows a commit in two steps, first in the file, then in the lock file. Who dies between them leaves it to
+        # the next writer to do the second: until then the state before is what everybody sees.
         self.collection._store.write().abort()
         found = live_world.state_of(self.collection)
         possible = states[-1:] if not ended["killed"] else [self.model, *states]
