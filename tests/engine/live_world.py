@@ -26,6 +26,9 @@ from ramet.storage.datafile import DataFile
 from ramet.storage.format import COPY, ROW_MASK
 from ramet.storage.writer import Writer
 
+SOAK = int(os.environ.get("RAMET_SOAK_STEPS", "0"))
+"""Steps of a long run (`make soak`); 0: the short run of every test."""
+
 DIM = 6
 CHUNK = 256
 KINDS = {

@@ -1,6 +1,5 @@
 """A live collection against a dict: any order of writes, by this process and by others that are killed on the way."""
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -14,10 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import ramet
 from ramet.engine.collection import Collection
 from tests.engine import live_world
-from tests.engine.live_world import KINDS, Model, Other, Refused
+from tests.engine.live_world import KINDS, SOAK, Model, Other, Refused
 
-SOAK = int(os.environ.get("RAMET_SOAK_STEPS", "0"))
-"""Steps of a long run (`make soak`); 0: the short run of every test."""
 STEPS = 60 if SOAK else 25
 
 TENANTS = ["a", "b", "ç\0", "d"]
