@@ -7,12 +7,13 @@ VENV   ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help venv lint format test demo bench clean
+.PHONY: help venv lint format test soak demo bench clean
 
 help:
 	@echo "make venv    make $(VENV) with the development tools"
 	@echo "make lint    ruff (check and format) and mypy"
 	@echo "make test    all tests"
+	@echo "make soak    random operations on live collections, writers killed meanwhile: RAMET_SOAK_STEPS of them (20000)"
 	@echo "make demo    build and query a collection of real vectors; plot in build/demo"
 	@echo "make bench   Ramet beside other libraries on real vectors; results in bench/results (compiles hnswlib)"
 	@echo "make format  let ruff rewrite the files"
@@ -54,6 +55,15 @@ format: venv
 # Not `python -m pytest`: it puts the repository root on the path, where `index` is a second copy of `ramet.index`.
 test: venv
 	$(VENV)/bin/pytest
+
+# The seed is printed; the same one repeats the same operations, but for the moments at which writers are killed.
+RAMET_SOAK_STEPS ?= 20000
+RAMET_SOAK_SEED  ?= $(shell date +%s)
+
+soak: venv
+	@echo "RAMET_SOAK_STEPS=$(RAMET_SOAK_STEPS) RAMET_SOAK_SEED=$(RAMET_SOAK_SEED)"
+	RAMET_SOAK_STEPS=$(RAMET_SOAK_STEPS) $(VENV)/bin/pytest -s --timeout=0 --hypothesis-seed=$(RAMET_SOAK_SEED) \
+	  tests/engine/test_live_model.py tests/engine/test_refresh.py
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/ramet demo --dir build/demo

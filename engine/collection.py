@@ -243,7 +243,8 @@ class Collection(CollectionWrites):
                 for searcher in searchers:
                     reads.check_lists(snapshot, searcher, queries, effort.probes(searcher, k))
             rows, distances = search(searchers, queries, k, effort, self._residency)
-            return reads.hits(snapshot, self._settings, rows, distances, single, with_vectors)
+            sources = [searcher.tenant for searcher in searchers] if with_vectors else None
+            return reads.hits(snapshot, self._settings, rows, distances, single, sources)
 
     def scanned(
         self,

@@ -210,7 +210,9 @@ class Placement:
 
     def store(self, writer: Writer) -> None:
         """Bring what readers load up to date: the navigator, when much has changed, or which centroids moved."""
-        if not self._since_stored:
+        # A graph cannot leave a cell out: readers refuse it as soon as one of its cells has no list any more.
+        thinned = self._graph and bool((self.lengths[self.alive > 0] == 0).any())
+        if not (self._since_stored or thinned):
             return
         navigator, moved = NAVIGATOR.format(tenant=self.tenant), MOVED.format(tenant=self.tenant)
         if self.n_cells < STORED_FROM:

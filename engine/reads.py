@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,19 @@ def no_hits(n: int, single: bool, settings: Settings, with_vectors: bool) -> Hit
 
 
 def hits(
-    snapshot: Snapshot, settings: Settings, rows: Rows, distances: Floats, single: bool, with_vectors: bool
+    snapshot: Snapshot,
+    settings: Settings,
+    rows: Rows,
+    distances: Floats,
+    single: bool,
+    with_vectors: Collection[int] | None,
 ) -> Hits:
-    """Results with ids; rows of -1 (fewer than k found) are cut off."""
+    """Results with ids; rows of -1 (fewer than k found) are cut off. ``with_vectors``: from lists of these tenants."""
     if single:
         found = rows[0]
         if found[-1] < 0:
             found = found[found >= 0]
-        vectors = vectors_of(snapshot, settings, found) if with_vectors else None
+        vectors = vectors_of(snapshot, settings, found, with_vectors) if with_vectors else None
         return Hits(snapshot.ids_of(found), distances[0, : len(found)], settings.metric, False, vectors)
     counts = (rows >= 0).sum(axis=1)
     flat = rows[rows >= 0]
@@ -41,23 +47,26 @@ def hits(
     ids = [names[low:high] for low, high in zip([0, *ends[:-1]], ends, strict=True)]
     split: Any = None
     if with_vectors:
-        split = np.split(vectors_of(snapshot, settings, flat), ends[:-1])
+        split = np.split(vectors_of(snapshot, settings, flat, with_vectors), ends[:-1])
     return Hits(ids, distances, settings.metric, True, split)
 
 
-def vectors_of(snapshot: Snapshot, settings: Settings, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def vectors_of(
+    snapshot: Snapshot, settings: Settings, rows: npt.NDArray[np.int64], tenants: Collection[int]
+) -> npt.NDArray[Any]:
     """Stored vectors of rows, in the collection's dtype, bit for bit; shape (n, dim).
 
-    They come from the file of full-precision rows, or from one of the row's posting lists when lists hold the vectors.
+    They come from the file of full-precision rows, or, when lists hold the vectors, from a list of one of the tenants,
+    who see these rows: nobody's request reads a list of somebody else.
     """
     if settings.codes != "none":
         return snapshot.vectors(rows).view(settings.dtype).reshape(len(rows), settings.dim)
     out = np.empty((len(rows), settings.dim), settings.dtype)
     for i, row in enumerate(rows.tolist()):
-        homes = snapshot.homes(row).lists
+        homes = [pair for pair in snapshot.homes(row).lists if pair[0] in tenants]
         if not homes:
-            raise CorruptionError(CATALOG, f"homes of row {row}", "at least one list", "none")
-        tenant, cell = homes[0]
+            raise CorruptionError(CATALOG, f"homes of row {row}", f"a list of tenants {sorted(tenants)}", "none")
+        tenant, cell = homes[0]  # the first one of a tenant holds the row without the copy bit
         content = snapshot.read_list(tenant, cell)
         at = np.flatnonzero(content.rows == row)
         if len(at) == 0:
@@ -75,7 +84,7 @@ def records(
     names = [name for name, ok in zip(ids, there.tolist(), strict=True) if ok]
     if not with_vectors:
         return [Record(name, None, tenant) for name in names]
-    vectors = vectors_of(snapshot, settings, rows[there])
+    vectors = vectors_of(snapshot, settings, rows[there], (number,))
     return [Record(name, vector, tenant) for name, vector in zip(names, vectors, strict=True)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from ramet.engine.calibrate import measure
@@ -11,12 +13,15 @@ from ramet.engine.reads import vectors_of
 from ramet.engine.searcher import Searcher
 from ramet.engine.settings import Settings
 from ramet.engine.threads import n_cores
+from ramet.storage.errors import StorageFullError, WriterBusyError
 from ramet.storage.format import ROW_MASK
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
 
 BUDGET = 2e7
 """Distances that the exact search of the sample may take."""
+BUSY_S = 1.0
+"""How long to wait for another writer, in seconds."""
 MOST, LEAST = 200, 60
 """Queries of a sample."""
 
@@ -58,10 +63,12 @@ class Remeasure:
         found = [(tenant, name, curve) for tenant, name, curve in curves if curve is not None]
         if not found:
             return
-        with self._store.write() as writer:
+        # The records are committed, so the caller is not to hear that somebody else is writing now, or that the disk is
+        # full: the curve is measured again after the next change.
+        with suppress(WriterBusyError, StorageFullError), self._store.write(BUSY_S) as writer:
             for tenant, name, curve in found:
-                writer.set_meta(name, to_meta(curve))
                 if writer.member(tenant) is not None:
+                    writer.set_meta(name, to_meta(curve))
                     writer.touch(tenant)
                 self._changed[tenant] = 0
 
@@ -88,7 +95,7 @@ class Remeasure:
             return None
         wanted = int(min(MOST, max(LEAST, BUDGET / max(1, member.n_records))))
         rows = _sample(snapshot, tenant, wanted)
-        queries = np.ascontiguousarray(vectors_of(snapshot, self._settings, rows), dtype=np.float32)
+        queries = np.ascontiguousarray(vectors_of(snapshot, self._settings, rows, (tenant,)), dtype=np.float32)
         points = measure(searcher, queries, own_rows=rows, n_threads=n_cores(), enough=ENOUGH)
         return RecallCurve(points, searcher.n_lists) if points else None
 

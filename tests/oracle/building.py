@@ -57,6 +57,64 @@ def assign_rows(points, centroids, candidates, factor, most):
     return [choose_cells(point, centroids, near, factor, most) for point, near in zip(points, candidates, strict=True)]
 
 
+# ----------------------------------------------------------------------------------------------------------- bisect
+
+
+def mean_of(points, members):
+    return np.array(sum(np.array(points[i], np.float64) for i in members) / len(members))
+
+
+def farthest(points, members, centre):
+    """Which of the members is farthest from a centre, the first of equals."""
+    return max(members, key=lambda i: l2_f32(points[i], centre))
+
+
+def side_scores(points, members, left, right):
+    return [
+        sum(float(x) * (float(r) - float(s)) for x, s, r in zip(points[i], left, right, strict=True)) for i in members
+    ]
+
+
+def halve(points, members):
+    """Members in two halves by 2-means that starts at the ends of a double sweep; ties keep their order."""
+    members, middle = list(members), (len(members) + 1) // 2
+    left = points[farthest(points, members, mean_of(points, members))]
+    right = points[farthest(points, members, left)]
+    for _ in range(4):
+        scores = dict(zip(members, side_scores(points, members, left, right), strict=True))
+        members = sorted(members, key=lambda i: scores[i])
+        left, right = mean_of(points, members[:middle]), mean_of(points, members[middle:])
+    return members[:middle], members[middle:]
+
+
+def bisect(points):
+    """The tree as nested pairs; a leaf is the number of its point."""
+
+    def below(members):
+        return members[0] if len(members) == 1 else tuple(below(half) for half in halve(points, members))
+
+    return below(list(range(len(points))))
+
+
+# ------------------------------------------------------------------------------------------------------- maintenance
+
+
+def better_homes(points, home, candidates, centroids):
+    """The nearest of a home and some candidates, for each point; the home of equals."""
+    found = []
+    for point in points:
+        best = home
+        for cell in candidates:
+            if l2_f32(point, centroids[cell]) < l2_f32(point, centroids[best]):
+                best = cell
+        found.append(best)
+    return found
+
+
+def home_group(centroid, centres):
+    return min(range(len(centres)), key=lambda i: l2_f32(centroid, centres[i]))
+
+
 # ------------------------------------------------------------------------------------------------------------ check
 
 
