@@ -78,9 +78,9 @@ class Live:
         report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
         for number, batch in enumerate(batches):
             with self._changing(timeout_s) as change:
-                if number == 0:  # refused as a whole, before anything is written
-                    for later in batches:
-                        upsert.refuse(change.writer, later, on_conflict)
+                # Refused as a whole, before anything is written, and once more when others may have written since.
+                for later in batches if number == 0 else [batch]:
+                    upsert.refuse(change.writer, later, on_conflict)
                 report += upsert.write(change, batch, on_conflict)
                 self._settle(change, len(batch))
                 changed = {tenant: change.placement(tenant).n_cells for tenant in change.writer.touched}
@@ -93,9 +93,9 @@ class Live:
         for first in range(0, len(names), CHUNK):
             with self._changing(timeout_s) as change:
                 owner = known(change.writer, tenant, "tenant")
-                if first == 0:
-                    refuse_foreign(change.writer, owner, tenant, names)
-                total += upsert.delete(change, owner, names[first : first + CHUNK])
+                part = names[first : first + CHUNK]
+                refuse_foreign(change.writer, owner, tenant, names if first == 0 else part)
+                total += upsert.delete(change, owner, part)
                 self._settle(change, min(CHUNK, len(names) - first))
         return total
 
@@ -104,9 +104,9 @@ class Live:
         total = 0
         for first in range(0, len(names), CHUNK):
             with self._changing(timeout_s) as change:
-                if first == 0:
-                    sharing.refuse_grant(change.writer, names, tenant, to)
-                total += sharing.grant(change, names[first : first + CHUNK], tenant, to)
+                part = names[first : first + CHUNK]
+                sharing.refuse_grant(change.writer, names if first == 0 else part, tenant, to)
+                total += sharing.grant(change, part, tenant, to)
                 self._settle(change, min(CHUNK, len(names) - first))
                 changed = {number: change.placement(number).n_cells for number in change.writer.touched}
             self._remeasure.after(changed, min(CHUNK, len(names) - first))
@@ -117,9 +117,9 @@ class Live:
         total = 0
         for first in range(0, len(names), CHUNK):
             with self._changing(timeout_s) as change:
-                if first == 0:
-                    sharing.refuse_revoke(change.writer, names, tenant, to)
-                total += sharing.revoke(change, names[first : first + CHUNK], tenant, to)
+                part = names[first : first + CHUNK]
+                sharing.refuse_revoke(change.writer, names if first == 0 else part, tenant, to)
+                total += sharing.revoke(change, part, tenant, to)
                 self._settle(change, min(CHUNK, len(names) - first))
         return total
 

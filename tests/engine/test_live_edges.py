@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -260,6 +261,46 @@ def test_an_error_in_the_middle_leaves_the_state_before(docs, monkeypatch):
     assert state(docs) == before
     docs.upsert(names(3000, 3000), vectors(3000, DIM, seed=4), tenant="a")
     assert docs.count("a") == 6000 and docs.verify().ok
+
+
+@pytest.mark.parametrize("call", ["upsert", "delete", "revoke"])
+def test_what_others_write_between_the_transactions_of_a_call_is_not_taken_from_them(db, monkeypatch, call):
+    """Between two transactions of a's call b grants a record to a: a may not replace, delete or revoke it."""
+    docs = db.create_collection("c", DIM, "l2")
+    monkeypatch.setattr(live, "CHUNK", 10)
+    docs.upsert(names(10), GOOD[[0] * 10], tenant="a")
+    docs.upsert(["15"], GOOD[1:2], tenant="b")
+    docs.upsert(["z"], GOOD[1:2], tenant="c")
+    docs.grant(["15"], to="c", tenant="b")
+    settle, granted = docs._live._settle, []
+
+    def settle_and_grant_afterwards(*arguments):
+        settle(*arguments)
+        if not granted:
+            granted.append(threading.Timer(0.0, docs.grant, (["15"],), {"to": "a", "tenant": "b", "timeout_s": 20}))
+            granted[0].start()
+
+    changing = docs._live._changing
+
+    @contextmanager
+    def changing_after_others(timeout_s):
+        if granted and threading.current_thread() is threading.main_thread():
+            granted[0].join()
+        with changing(timeout_s) as change:
+            yield change
+
+    monkeypatch.setattr(docs._live, "_settle", settle_and_grant_afterwards)
+    monkeypatch.setattr(docs._live, "_changing", changing_after_others)
+    with pytest.raises(ramet.NotOwnerError):
+        if call == "upsert":
+            docs.upsert(names(20), GOOD[[0] * 20], tenant="a")
+        elif call == "delete":
+            docs.delete(names(20), tenant="a")
+        else:
+            docs.revoke(names(20), to="c", tenant="a")
+    assert docs.get(["15"], tenant="b")[0].vector.tolist() == GOOD[1].tolist()
+    assert docs.get(["15"], tenant="c")[0].vector.tolist() == GOOD[1].tolist()
+    assert docs.verify().ok
 
 
 FULL = """
