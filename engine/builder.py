@@ -141,8 +141,8 @@ def build(
     with store.write() as writer:
         if writer.n_rows:
             raise NotEmptyError(
-                f"collection {store.path.name!r} has {writer.n_live} records, and build() fills only an empty one: "
-                "delete the collection and create it again, or build under another name"
+                f"collection {store.path.name!r} has {writer.n_live} records, and build() fills only an empty one: add "
+                "records with upsert(); when all of them were deleted, compact() first"
             )
         with ThreadPoolExecutor(options.n_threads) as pool, _one_blas_thread():
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)

@@ -227,11 +227,17 @@ def batch(
         In any of the records: then none may be written.
     """
     owners: str | list[str]
+    if ids is None:
+        raise ArgumentError("ids", "is None; give every record an id, by which it can be replaced or deleted")
     if isinstance(tenant, (str, bytes)) or not isinstance(tenant, Iterable):
         owners = name(tenant, "tenant")
+    elif not isinstance(tenant, (Sequence, np.ndarray)):
+        raise ArgumentError(
+            "tenant", f"is a {type(tenant).__name__}; pass one name, or a list with one for each record"
+        )
     else:
         owners = [name(value, f"tenant[{i}]") for i, value in enumerate(tenant)]
-    if _is_nothing(vectors):
+    if _is_nothing(vectors, settings.dim):
         block = np.empty((0, settings.dim), settings.dtype)
     else:
         block = stored_form(vectors, settings)
@@ -241,9 +247,11 @@ def batch(
     return found, block, owners
 
 
-def _is_nothing(vectors: object) -> bool:
-    """Whether an argument is an empty list, or an array of no vectors."""
-    return isinstance(vectors, Sized) and len(vectors) == 0 and (not hasattr(vectors, "ndim") or vectors.ndim in (1, 2))
+def _is_nothing(vectors: object, dim: int) -> bool:
+    """Whether an argument is an empty list, or an array of no vectors of that dimension."""
+    if not isinstance(vectors, Sized) or len(vectors):
+        return False
+    return getattr(vectors, "shape", (0,)) in ((0,), (0, 0), (0, dim))
 
 
 def seconds(value: object, argument: str) -> float:

@@ -86,7 +86,7 @@ class Collection(CollectionWrites):
         ids : sequence of str, optional
             One for each vector; "0", "1", ... when left out.
         tenant : str
-            Owner of the records. For now a collection holds one tenant, since it is built once.
+            Owner of the records. Others can be added by `upsert`.
         clusters : int or "auto", optional
             Number of top-level groups (not of posting lists: their number follows from ``list_size``); about
             2 sqrt(n / list_size) when left out. "auto" lets PPP find natural clusters first (``docs/ppp.md``).
@@ -141,6 +141,8 @@ class Collection(CollectionWrites):
     ) -> list[CurvePoint]:
         """Measure the recall curve again with your own queries, for when they differ from the records.
 
+        The tenant keeps this curve until the next call; as it grows, the lists read grow by the square root.
+
         Parameters
         ----------
         queries : array-like (n, dim)
@@ -163,7 +165,7 @@ class Collection(CollectionWrites):
             points = measure(searcher, block, own_rows=None, n_threads=threads)
         curve = RecallCurve(points, searcher.n_lists)
         with self._store.write() as writer:
-            writer.set_meta(OWN.format(tenant=searcher.tenant), to_meta(curve))
+            writer.set_meta(OWN.format(tenant=searcher.tenant), to_meta(curve, given=True))
             writer.touch(searcher.tenant)
         return curve.table()
 

@@ -64,11 +64,14 @@ class CollectionWrites:
         WriterBusyError
             Somebody else was writing all that time.
         StorageFullError
-            No room. The transactions before the one that failed stay; calling again with all records is safe.
+            No room. Here and with `WriterBusyError` in the middle of a long call, the transactions before stay; calling
+            again with all records is safe.
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
         names, block, owners = checks.batch(ids, vectors, tenant, self._settings)
-        return self._live.upsert(names, block, owners, on_conflict=action, timeout_s=timeout_s)
+        return self._live.upsert(
+            names, block, owners, on_conflict=action, timeout_s=checks.seconds(timeout_s, "timeout_s")
+        )
 
     def delete(
         self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, timeout_s: float = DEFAULT_TIMEOUT_S
@@ -86,7 +89,9 @@ class CollectionWrites:
             Some of the records are granted to the tenant by another one; nothing was deleted.
         WriterBusyError, StorageFullError
         """
-        return self._live.delete(checks.names(ids, "ids"), checks.name(tenant, "tenant"), timeout_s)
+        return self._live.delete(
+            checks.names(ids, "ids"), checks.name(tenant, "tenant"), checks.seconds(timeout_s, "timeout_s")
+        )
 
     def grant(
         self,
@@ -118,7 +123,10 @@ class CollectionWrites:
         WriterBusyError, StorageFullError
         """
         return self._live.grant(
-            checks.names(ids, "ids"), checks.name(tenant, "tenant"), checks.tenants(to, "to"), timeout_s
+            checks.names(ids, "ids"),
+            checks.name(tenant, "tenant"),
+            checks.tenants(to, "to"),
+            checks.seconds(timeout_s, "timeout_s"),
         )
 
     def revoke(
@@ -142,7 +150,10 @@ class CollectionWrites:
         WriterBusyError, StorageFullError
         """
         return self._live.revoke(
-            checks.names(ids, "ids"), checks.name(tenant, "tenant"), checks.tenants(to, "to"), timeout_s
+            checks.names(ids, "ids"),
+            checks.name(tenant, "tenant"),
+            checks.tenants(to, "to"),
+            checks.seconds(timeout_s, "timeout_s"),
         )
 
     def tenants(self) -> dict[str, int]:
@@ -164,14 +175,14 @@ class CollectionWrites:
             No tenant of that name.
         WriterBusyError, StorageFullError
         """
-        return self._live.drop_tenant(checks.name(name, "name"), timeout_s)
+        return self._live.drop_tenant(checks.name(name, "name"), checks.seconds(timeout_s, "timeout_s"))
 
     def maintain(self, seconds: float = 60.0, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Go on with the rebalancing that writes have left, for about so many seconds; returns whether all is done.
 
         Writes do this in small steps anyway; nobody has to call it.
         """
-        return self._live.maintain(checks.seconds(seconds, "seconds"), timeout_s)
+        return self._live.maintain(checks.seconds(seconds, "seconds"), checks.seconds(timeout_s, "timeout_s"))
 
     def compact(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> CompactReport:
         """Write the collection anew, without anything that was deleted: gives space back, and erases.
@@ -197,7 +208,7 @@ class CollectionWrites:
         StorageFullError
             No room for the new files; the collection is as it was.
         """
-        return self._live.compact(timeout_s)
+        return self._live.compact(checks.seconds(timeout_s, "timeout_s"))
 
     def flush(self) -> None:
         """Put everything that is committed on disk. Only collections with ``durability="batch"`` need it."""

@@ -42,9 +42,14 @@ def parsed(stored: Any) -> RecallCurve | None:
     return _shared(tuple((int(k), int(p), float(r), float(e)) for k, p, r, e in stored["points"]), stored["n_lists"])
 
 
-def to_meta(curve: RecallCurve) -> dict[str, Any]:
-    """The meta entry of a curve."""
-    return {"n_lists": curve.n_lists, "points": curve.to_meta()}
+def to_meta(curve: RecallCurve, *, given: bool = False) -> dict[str, Any]:
+    """The meta entry of a curve; ``given``: measured with the user's queries, so it is not to be replaced unasked."""
+    return {"n_lists": curve.n_lists, "points": curve.to_meta(), "given": given}
+
+
+def is_given(stored: Any) -> bool:
+    """Whether a meta entry is of a curve that was measured with the user's queries."""
+    return bool(stored) and bool(stored.get("given"))
 
 
 def curve_of(reader: CatalogReader, tenant: int, n_lists: int) -> RecallCurve:

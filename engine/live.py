@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from ramet.engine import sharing, upsert
 from ramet.engine.change import Change
 from ramet.engine.compaction import compact
+from ramet.engine.forking import tell_after_fork
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.ownership import known, refuse_foreign
 from ramet.engine.placements import Kept, Placements
@@ -19,6 +22,7 @@ from ramet.engine.rebalance import Deadline, rebalance, urgency
 from ramet.engine.remeasure import Remeasure
 from ramet.engine.settings import Settings
 from ramet.engine.threads import search_pool
+from ramet.storage.errors import WriterBusyError
 from ramet.storage.store import Store
 
 CHUNK = 8192
@@ -44,12 +48,29 @@ class Live:
         self._lock = threading.RLock()
         self._kept: Kept = {}
         self._remeasure = Remeasure(store, settings)
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin without placements in a forked child."""
+        self._lock = threading.RLock()
+        self._kept = {}
+
+    @contextmanager
+    def _turn(self, timeout_s: float) -> Iterator[float]:
+        """Wait for the other threads of this process; yields the seconds that are left to wait for other processes."""
+        begun = time.monotonic()
+        if not self._lock.acquire(timeout=timeout_s):
+            raise WriterBusyError(self._store.path, os.getpid(), timeout_s)
+        try:
+            yield max(0.0, timeout_s - (time.monotonic() - begun))
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _changing(self, timeout_s: float) -> Iterator[Change]:
         """A change in a transaction of its own; what is kept in memory between transactions follows its commit."""
-        with self._lock:
-            with self._store.write(timeout_s) as writer:
+        with self._turn(timeout_s) as left_s:
+            with self._store.write(left_s) as writer:
                 placements = Placements(writer, self._settings, self._kept)
                 self._kept = {}  # after an error nothing that was changed in memory is trusted
                 yield Change(writer, self._settings, placements, search_pool())
@@ -101,15 +122,15 @@ class Live:
 
     def grant(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:
         """Let other tenants see records; see `Collection.grant`."""
-        total = 0
-        for first in range(0, len(names), CHUNK):
+        total, size = 0, max(64, CHUNK // len(to))
+        for first in range(0, len(names), size):
             with self._changing(timeout_s) as change:
-                part = names[first : first + CHUNK]
+                part = names[first : first + size]
                 sharing.refuse_grant(change.writer, names if first == 0 else part, tenant, to)
                 total += sharing.grant(change, part, tenant, to)
-                self._settle(change, min(CHUNK, len(names) - first))
+                self._settle(change, min(size, len(names) - first))
                 changed = {number: change.placement(number).n_cells for number in change.writer.touched}
-            self._remeasure.after(changed, min(CHUNK, len(names) - first))
+            self._remeasure.after(changed, min(size, len(names) - first))
         return total
 
     def revoke(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:
@@ -143,6 +164,6 @@ class Live:
 
     def compact(self, timeout_s: float) -> CompactReport:
         """Write everything that lives anew; see `Collection.compact`."""
-        with self._lock:
+        with self._turn(timeout_s) as left_s:
             self._kept = {}
-            return compact(self._store, timeout_s)
+            return compact(self._store, left_s)

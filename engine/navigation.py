@@ -62,6 +62,15 @@ def unpack_navigator(data: bytes) -> tuple[U32, Navigator]:
     return numbers, navigator
 
 
+def stale_cells(reader: CatalogReader, tenant: int, cells: U32) -> set[int]:
+    """Cells that came, went or moved since a tenant's navigator was stored."""
+    data = reader.blob(NAVIGATOR.format(tenant=tenant)) or b""
+    n = _HEAD.unpack_from(data)[1] if len(data) >= _HEAD.size else 0
+    stored = np.frombuffer(data, "<u4", min(n, (len(data) - _HEAD.size) // 4), _HEAD.size) if n else cells[:0]
+    moved = np.frombuffer(reader.blob(MOVED.format(tenant=tenant)) or b"", "<u4")
+    return {*np.setxor1d(stored, cells).tolist(), *moved.tolist()}
+
+
 def centroids_of(reader: CatalogReader, settings: Settings, cells: U32) -> npt.NDArray[np.float32]:
     """Centroids of cells, float32 (n, dim)."""
     return reader.cells(cells).payload.view(np.float32).reshape(len(cells), settings.dim)

@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.curves import ALL_LISTS
-from ramet.engine.navigation import MOVED, NAVIGATOR, ROOM, centroids_of, load_navigator, pack_navigator, with_cells
+from ramet.engine.navigation import (
+    MOVED,
+    NAVIGATOR,
+    ROOM,
+    centroids_of,
+    load_navigator,
+    pack_navigator,
+    stale_cells,
+    with_cells,
+)
 from ramet.engine.settings import Settings
 from ramet.index import defaults
 from ramet.index.assign import assign_points
@@ -21,6 +30,9 @@ I64 = npt.NDArray[np.int64]
 
 STORED_FROM = defaults.FLAT_CELLS + 1
 """Lists from which a tenant's navigator is stored; smaller ones are made from the cells."""
+
+OBJECT_BYTES = 7000
+"""What a placement of one cell takes."""
 
 FEW_CELLS = 16
 """Up to so many cells many rows still have one copy, from when there were no more than `ALL_LISTS`."""
@@ -59,7 +71,10 @@ class Placement:
         self._graph = navigator is not None and not isinstance(navigator, GroupNavigator)
         self._stored = len(directory) > 1 and writer.blob(NAVIGATOR.format(tenant=tenant)) is not None
         self._grouped_at = len(self.numbers)
-        self._since_stored: set[int] = set()  # cells that came, went or moved since the navigator was stored
+        if self._navigator is not None and self._navigator.n_groups:
+            self._grouped_at = round((self._navigator.n_groups / defaults.GROUPS_FACTOR) ** 2)
+        # Cells that came, went or moved since the navigator was stored.
+        self._since_stored: set[int] = stale_cells(writer, tenant, directory.cells) if self._stored else set()
         self._moved: set[int] = set()
         self._new: set[int] = set()  # since the last wave
         self._settled: dict[int, int] = {}  # cells that could not be cut, and how long their lists were
@@ -68,6 +83,11 @@ class Placement:
     def n_cells(self) -> int:
         """Cells that the tenant has lists in, or is about to."""
         return len(self._place)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory held, about: centroids, drift and codes of each cell, and the objects around them."""
+        return OBJECT_BYTES + len(self.numbers) * (9 * self._settings.dim + 200)
 
     @property
     def replicas(self) -> int:
@@ -136,6 +156,7 @@ class Placement:
         self.drift = np.concatenate([self.drift, np.zeros((more, centroids.shape[1]), np.float32)])
         self._place.update(zip(cells.tolist(), range(n, n + more), strict=True))
         self._since_stored.update(cells.tolist())
+        self._moved.update(cells.tolist())  # one that was here before may have moved while it was gone
         self._new.update(cells.tolist())
 
     def take_new(self) -> U32:

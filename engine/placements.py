@@ -6,8 +6,8 @@ from ramet.engine.placement import Placement
 from ramet.engine.settings import Settings
 from ramet.storage.writer import Writer
 
-MOST_CELLS = 1 << 17
-"""Cells that the placements kept may have together: some 150 MB at 128 dimensions."""
+MOST_BYTES = 128 << 20
+"""Memory that the placements kept may take together."""
 
 Kept = dict[int, tuple[int, Placement]]
 """Tenant -> (transaction that changed it last, its placement)."""
@@ -58,9 +58,9 @@ class Placements:
             member_changed = txn_id if tenant in touched else -1
             if member_changed >= 0:
                 kept[tenant] = (member_changed, placement)
-        total = sum(placement.n_cells for _, placement in kept.values())
+        total = sum(placement.n_bytes for _, placement in kept.values())
         for tenant in list(kept):
-            if total <= MOST_CELLS:
+            if total <= MOST_BYTES:
                 break
-            total -= kept.pop(tenant)[1].n_cells
+            total -= kept.pop(tenant)[1].n_bytes
         return kept

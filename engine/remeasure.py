@@ -8,7 +8,7 @@ import numpy as np
 
 from ramet.engine.calibrate import measure
 from ramet.engine.curve import RecallCurve
-from ramet.engine.curves import ALL_LISTS, CLASS, OWN, OWN_FROM, class_of, parsed, to_meta
+from ramet.engine.curves import ALL_LISTS, CLASS, OWN, OWN_FROM, class_of, is_given, parsed, to_meta
 from ramet.engine.reads import vectors_of
 from ramet.engine.searcher import Searcher
 from ramet.engine.settings import Settings
@@ -76,7 +76,10 @@ class Remeasure:
         """Name of the curve that a tenant should be measured for now; None when none is due."""
         own = n_lists >= OWN_FROM
         name = OWN.format(tenant=tenant) if own else CLASS.format(number=class_of(n_lists))
-        known = parsed(snapshot.meta(name))
+        stored = snapshot.meta(OWN.format(tenant=tenant))
+        if is_given(stored):
+            return None
+        known = parsed(stored if own else snapshot.meta(name))
         if known is None:
             return name
         if not own:  # a large one speaks for its class

@@ -132,7 +132,10 @@ class Searcher:
 
         Costs what the changed lists cost, and copies of 16 bytes a list. One thread at a time may do this.
         """
-        if not self.n_lists or bases_of(snapshot) != self.bases or member.number != self.tenant:
+        # One list has a navigator that knows no centroid; a graph cannot pass over cells that are gone.
+        if self.n_lists < 2 or not isinstance(self.navigator, GroupNavigator):
+            return None
+        if bases_of(snapshot) != self.bases or member.number != self.tenant:
             return None
         changes = snapshot.changes(member, self.changed)
         if changes is None or len(changes.cells) + len(changes.moved) > self.n_lists // 2 + LEAST_CHANGED:
@@ -140,9 +143,8 @@ class Searcher:
         cells = np.union1d(changes.cells, changes.moved).astype(np.uint32)
         directory = snapshot.lists(member.number, cells)
         known = np.isin(cells, self._sort())
-        new = np.intersect1d(np.union1d(cells[~known], changes.moved), directory.cells).astype(np.uint32)
-        if len(new) and not isinstance(self.navigator, GroupNavigator):
-            return None
+        back = cells[known][self._counts[self._at(cells[known])] == 0]  # while it was gone, it may have moved
+        new = np.intersect1d(np.concatenate([cells[~known], back, changes.moved]), directory.cells).astype(np.uint32)
         after = self._copied(snapshot, member)
         after._drop(cells[known])
         if len(new):

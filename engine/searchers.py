@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from itertools import count
+from typing import Any
 
+from ramet.engine.forking import tell_after_fork
 from ramet.engine.searcher import Searcher, bases_of
 from ramet.engine.settings import Settings
 from ramet.storage.snapshot import Snapshot
@@ -30,7 +32,15 @@ class Searchers:
         self._lock = threading.Lock()
         self._clock = count(1)
         self._n_bytes = 0
+        self._core: Any = None
         self._most = int(float(os.environ[SWITCH]) * (1 << 20)) if SWITCH in os.environ else CACHE_BYTES
+
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin empty in a forked child."""
+        self._lock = threading.Lock()
+        self._known, self._n_bytes = {}, 0
 
     def of(self, snapshot: Snapshot, tenant: str) -> Searcher | None:
         """The searcher of a tenant for a snapshot; None when the snapshot knows no such tenant.
@@ -57,9 +67,10 @@ class Searchers:
 
     def _current(self, snapshot: Snapshot, tenant: str) -> Searcher | None:
         """Find, bring up to date or load a searcher; the lock is held."""
+        if self._core is not snapshot.core:  # compacted: what is kept would keep the deleted files on disk
+            self._core = snapshot.core
+            self._known, self._n_bytes = {}, 0
         known = self._known.get(tenant)
-        if known is not None and known.core is not snapshot.core:
-            known = None  # the collection was compacted, or this process forked
         if known is not None:
             if known.changed <= snapshot.txn_id <= known.valid_to:
                 return known

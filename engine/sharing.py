@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine import upsert
 from ramet.engine.change import Change
 from ramet.engine.curves import OWN
 from ramet.engine.errors import ConflictError, UnknownIdError
 from ramet.engine.navigation import MOVED, NAVIGATOR
 from ramet.engine.ownership import known, refuse_foreign
+from ramet.storage.homes import HomeTable
 from ramet.storage.writer import Writer
 
 I64 = npt.NDArray[np.int64]
@@ -107,16 +107,34 @@ def drop(change: Change, tenant: str) -> int:
     writer = change.writer
     number = known(writer, tenant, "name")
     names, rows = writer.ids_of_tenant(number)
-    own = np.zeros(0, bool)
-    if len(rows):
-        own = writer.homes_of(rows).owners == number
-        upsert.delete(change, number, [name for name, mine in zip(names, own.tolist(), strict=True) if mine])
-        foreign = np.flatnonzero(~own)
-        if len(foreign):
-            _take_back(change, number, [names[i] for i in foreign.tolist()], rows[foreign])
+    order = np.argsort(rows)
+    rows, names = rows[order], [names[i] for i in order.tolist()]
+    homes = writer.homes_of(rows)
+    left = homes.with_lists(number, np.zeros(len(rows) + 1, np.int64), np.empty(0, np.uint32))
+    own = homes.owners == number
+    _withdraw_shared(change, names, rows, left, own)
+    for cell in writer.lists(number).cells.tolist():  # whole lists, without a look at their rows
+        writer.delete_list(number, cell)
+    writer.put_home_table(rows[~own], left.chosen(~own))
+    writer.drop_rows(rows[own])
+    writer.unbind_ids(number, names)
     for name in (NAVIGATOR, MOVED):
         writer.put_blob(name.format(tenant=number), None)
     writer.set_meta(OWN.format(tenant=number), None)
     change.forget(number)
     writer.delete_tenant(number)
     return int(own.sum())
+
+
+def _withdraw_shared(change: Change, names: list[str], rows: I64, homes: HomeTable, own: npt.NDArray[np.bool_]) -> None:
+    """Take rows that go away from the other tenants who see them."""
+    shared = np.flatnonzero(own & (np.diff(homes.starts) > 0))
+    if not len(shared):
+        return
+    mask = np.zeros(len(rows), bool)
+    mask[shared] = True
+    theirs, points = homes.chosen(mask), change.points(rows[shared])
+    for viewer in np.unique(theirs.tenants).tolist():
+        places = np.unique(theirs.of_row[theirs.tenants == viewer])
+        change.remove(viewer, rows[shared], theirs, points)
+        change.writer.unbind_ids(viewer, [names[i] for i in shared[places].tolist()])

@@ -18,6 +18,9 @@ from ramet.storage.writer import Writer
 
 I64 = npt.NDArray[np.int64]
 
+MOST_TENANTS = 512
+"""Tenants in one transaction; larger calls are cut."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -42,12 +45,23 @@ def batches(names: list[str], block: npt.NDArray[Any], tenants: str | list[str],
         order = np.argsort(keys, kind="stable")
         names, tenants = [names[i] for i in order.tolist()], [tenants[i] for i in order.tolist()]
     found: list[Batch] = []
-    for first in range(0, len(names), size):
-        last = min(first + size, len(names))
+    for first, last in _pieces(tenants, len(names), size):
         part = block[first:last] if order is None else block[order[first:last]]
         whose = [tenants] * (last - first) if isinstance(tenants, str) else tenants[first:last]
         found.append(Batch(names=names[first:last], block=part, tenants=list(_runs(whose))))
     return found
+
+
+def _pieces(tenants: str | list[str], n: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut ``range(n)`` into pieces of at most ``size`` records and MOST_TENANTS tenants, who are in order."""
+    first = n_tenants = 0
+    for i in range(n) if not isinstance(tenants, str) else ():
+        n_tenants += i == first or tenants[i] != tenants[i - 1]
+        if i - first == size or n_tenants > MOST_TENANTS:
+            yield first, i
+            first, n_tenants = i, 1
+    for start in range(first, n, size):
+        yield start, min(start + size, n)
 
 
 def _runs(tenants: list[str]) -> Iterator[tuple[str, int, int]]:

@@ -56,6 +56,17 @@ class HomeTable:
         """Position of the row of each list, (total,)."""
         return np.repeat(np.arange(len(self.owners)), np.diff(self.starts))
 
+    def chosen(self, which: npt.NDArray[np.bool_]) -> "HomeTable":
+        """Return the entries of some of the rows, chosen by a mask of shape (n,)."""
+        kept = which[self.of_row]
+        counts = np.diff(self.starts)[which]
+        return HomeTable(
+            owners=self.owners[which],
+            starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            tenants=self.tenants[kept],
+            cells=self.cells[kept],
+        )
+
     def with_lists(self, tenant: int, starts: I64, cells: U32) -> "HomeTable":
         """Return the table with other lists of one tenant in place of those that are there; none takes them out.
 

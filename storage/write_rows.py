@@ -18,6 +18,9 @@ from ramet.storage.transaction import WriteTransaction
 # Posting lists keep row numbers of 31 bits, and the last one stays free.
 MAX_ROWS = ROW_MASK
 
+# From so many records on, the first append is taken to show how long ids are.
+TELLING = 1000
+
 # Values longer than this may stand on LMDB pages of their own; see `catalog.put_summed`.
 LONG_VALUE = 1000
 
@@ -95,7 +98,11 @@ class RowWriter(WriteTransaction):
         """Append rows that no tenant sees before `bind_ids`; return the first row number. Errors as `append_rows`."""
         encoded = records.encode_ids(ids)
         table = self._checked_rows(encoded, vectors)
-        return self._new_rows(encoded, table) if encoded.encoded else self._header.n_rows
+        if not encoded.encoded:
+            return self._header.n_rows
+        # A few first records say little about the ids to come, which may be UUIDs.
+        least = 0 if len(encoded.encoded) >= TELLING else len("123e4567-e89b-12d3-a456-426614174000")
+        return self._new_rows(encoded, table, least)
 
     def _checked_rows(self, ids: records.EncodedIds, vectors: npt.NDArray[np.uint8] | None) -> U8 | None:
         n = len(ids.encoded)
@@ -111,10 +118,10 @@ class RowWriter(WriteTransaction):
             raise ValueError(f"vectors must be uint8 of shape {wanted} (none for 0 bytes), got {given}")
         return np.ascontiguousarray(vectors)
 
-    def _new_rows(self, ids: records.EncodedIds, table: U8 | None) -> int:
+    def _new_rows(self, ids: records.EncodedIds, table: U8 | None, least: int = 0) -> int:
         n, first = len(ids.encoded), self._header.n_rows
         with self._step(ROWS) as txn:
-            width = self._header.id_width or records.slot_width(ids.longest)
+            width = self._header.id_width or records.slot_width(max(ids.longest, least))
             slots, too_long = records.pack_slots(ids, width)
             append_rows_to(self._files[ROWS], txn, SUMS_ROWS, first, slots)
             if table is not None:
