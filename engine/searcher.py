@@ -132,7 +132,8 @@ class Searcher:
 
         Costs what the changed lists cost, and copies of 16 bytes a list. One thread at a time may do this.
         """
-        if not self.n_lists or bases_of(snapshot) != self.bases or member.number != self.tenant:
+        # The navigator of one list knows no centroid (`load_navigator`), so it must not come to stand beside others.
+        if self.n_lists < 2 or bases_of(snapshot) != self.bases or member.number != self.tenant:
             return None
         changes = snapshot.changes(member, self.changed)
         if changes is None or len(changes.cells) + len(changes.moved) > self.n_lists // 2 + LEAST_CHANGED:
