@@ -5,7 +5,7 @@ import threading
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 import ramet
 from ramet.engine import curves, searchers
@@ -69,6 +69,10 @@ def assert_like_new(searcher, snapshot, docs, queries):
         assert (answers[0][0] == answers[1][0]).all() and (answers[0][1] == answers[1][1]).all()
 
 
+ONE_LIST = [("upsert", "a", 0, 1, 0.0)] * 16
+ONE_LIST += [("upsert", "a", 3, 250, 0.0), ("delete", "a", 0, 250, 0.0), ("upsert", "a", 0, 5, 0.0)]
+"""A tenant that loses all lists but one, and gets rows for a cell that was kept for it."""
+
 step = st.tuples(
     st.sampled_from(["upsert", "upsert", "delete", "grant", "revoke", "maintain", "tail"]),
     st.sampled_from(["a", "b"]),
@@ -80,6 +84,7 @@ step = st.tuples(
 
 @settings(max_examples=max(25, SOAK // 40))
 @given(kind=st.sampled_from(["sq8", "none"]), steps=st.lists(step, min_size=5, max_size=40))
+@example(kind="sq8", steps=ONE_LIST)
 def test_a_refreshed_searcher_knows_what_a_new_one_knows(tmp_path_factory, kind, steps):
     queries = points(99, 5, 0.5, "float32")
     with shrunk(), ramet.connect(tmp_path_factory.mktemp("refresh")) as db:
