@@ -32,6 +32,9 @@ WAVES_S = 0.3
 WAVES_S_PER_RECORD = 2e-4
 """Seconds after which a transaction begins no further wave of rebalancing: so many, and more for each record in it."""
 
+BUSY_S = 0.5
+"""Seconds from which a transaction has done enough: measurements that are due wait for a later one."""
+
 
 class Live:
     """Writes to one open collection. Threads may share it: they take turns.
@@ -98,6 +101,7 @@ class Live:
         batches = upsert.batches(names, block, tenants, CHUNK)
         report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
         for number, batch in enumerate(batches):
+            begun = time.monotonic()
             with self._changing(timeout_s) as change:
                 # Refused as a whole, before anything is written, and once more when others may have written since.
                 for later in batches if number == 0 else [batch]:
@@ -105,7 +109,7 @@ class Live:
                 report += upsert.write(change, batch, on_conflict)
                 self._settle(change, len(batch))
                 changed = {tenant: change.placement(tenant).n_cells for tenant in change.writer.touched}
-            self._remeasure.after(changed, len(batch))
+            self._remeasure.after(changed, len(batch), busy=time.monotonic() - begun > BUSY_S)
         return report
 
     def delete(self, names: list[str], tenant: str, timeout_s: float) -> int:

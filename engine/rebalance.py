@@ -93,7 +93,7 @@ def _wave(change: Change, placement: Placement, waiting: U32) -> None:
     """One wave over some of the lists that wait, the longest first."""
     placement.tidy()
     lengths = placement.lengths[placement.positions(waiting)]
-    chosen = waiting[np.argsort(-lengths, kind="stable")][: 2 * WAVE_LISTS]
+    chosen = waiting[np.argsort(-lengths, kind="stable")][: WAVE_LISTS + WAVE_LISTS // 4]
     lengths = placement.lengths[placement.positions(chosen)]
     short = chosen[lengths < placement.shortest]
     long = chosen[placement.is_long(chosen, lengths)]

@@ -18,16 +18,19 @@ from ramet.storage.format import ROW_MASK
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
 
-BUDGET = 2e7
+BUDGET = 1e7
 """Distances that the exact search of the sample may take."""
 BUSY_S = 1.0
 """How long to wait for another writer, in seconds."""
-MOST, LEAST = 200, 60
+MOST, LEAST = 200, 48
 """Queries of a sample."""
 
 
 ENOUGH = {10: 0.997, 100: 0.97}
 """Where these curves end; a build's goes further. Beyond it lies most of the time that a measurement takes."""
+
+MOST_PUT_OFF = 3
+"""Times in a row that a measurement is put off, so that one call does not do all the work."""
 
 CLASS_GROWTH = 1.25
 """A class is measured again with a tenant that has so many times the lists of the one that it was measured with."""
@@ -40,8 +43,9 @@ class Remeasure:
         self._store = store
         self._settings = settings
         self._changed: dict[int, int] = {}
+        self._put_off = 0
 
-    def after(self, tenants: dict[int, int], n_records: int) -> None:
+    def after(self, tenants: dict[int, int], n_records: int, *, busy: bool = False) -> None:
         """Take note of a committed change, and measure what is due.
 
         Parameters
@@ -50,6 +54,8 @@ class Remeasure:
             Tenant number -> number of its lists.
         n_records : int
             Records that the change wrote.
+        busy : bool
+            The change took long already: put off what is due, though not for ever.
         """
         wanted: dict[str, int] = {}  # a class is measured with its largest tenant
         with self._store.read() as snapshot:
@@ -59,6 +65,9 @@ class Remeasure:
                     name = self._due(snapshot, tenant, n_lists)
                     if name is not None:
                         wanted[name] = tenant
+            self._put_off = self._put_off + 1 if wanted and busy and self._put_off < MOST_PUT_OFF else 0
+            if self._put_off:
+                return
             curves = [(tenant, name, self._measured(snapshot, tenant)) for name, tenant in wanted.items()]
         found = [(tenant, name, curve) for tenant, name, curve in curves if curve is not None]
         if not found:
