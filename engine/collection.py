@@ -95,7 +95,8 @@ class Collection(CollectionWrites):
         replicas : int, optional
             Most lists that hold a vector (default 2; 1 switches closure off).
         navigation : str
-            How queries find cells: "groups" (two levels of 8-bit centroids) or "hnsw" (a faiss graph).
+            How queries find cells: "groups" (two levels of 8-bit centroids) or "hnsw" (a faiss graph, until writes
+            change the tenant's cells: then it becomes "groups").
         seed : int
             Same seed, same vectors: same lists, whatever the number of threads.
         n_threads : int, optional
