@@ -85,5 +85,6 @@ def nprobe_for(curve: RecallCurve, n_lists: int, recall: float, k: int) -> int:
     probes = curve.nprobe_for(recall, k)
     if probes >= curve.n_lists:
         return n_lists
-    stretch = max(1.0, n_lists / curve.n_lists) ** (GROWTH if curve.n_lists >= OWN_FROM else GROWTH_OF_SMALL)
+    power = GROWTH if curve.n_lists >= OWN_FROM else GROWTH_OF_SMALL
+    stretch = float(max(1.0, n_lists / curve.n_lists) ** power)
     return max(1, min(n_lists, math.ceil(probes * stretch - 1e-9)))
