@@ -306,7 +306,7 @@ def test_what_others_write_between_the_transactions_of_a_call_is_not_taken_from_
 FULL = """
 import resource, sys, numpy as np, ramet
 docs = ramet.connect(sys.argv[1]).collection("c")
-docs._live._remeasure.after = lambda *_: None  # a second commit, which would make "the state before" ambiguous
+docs._live._remeasure.after = lambda *_, **__: None  # a second commit, which would make "the state before" ambiguous
 before = docs.tenants(), docs.query(np.zeros(8), 50, tenant="a").ids
 size = {file.name: file.stat().st_size for file in docs.path.iterdir()}
 limit = max(size.values()) + int(sys.argv[2])
