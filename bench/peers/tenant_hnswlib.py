@@ -21,7 +21,7 @@ class HnswlibPerTenant(TenantContender):
     def load(self, job: Load) -> dict[str, Any]:
         """Build the graphs of the tenants that will be asked, each from all its records at once.
 
-        An empty index takes 2.6 MB (its table of locks has a fixed size): those of 10,000 tenants do not fit into 24 GB.
+        An empty index takes 2.6 MB (its table of locks has a fixed size): those of 10,000 need over 24 GB.
         """
         vectors = np.load(job.arrays.base(job.metric, unit_vectors=True))
         before_mb, begun = anonymous_mb(), time.perf_counter()
