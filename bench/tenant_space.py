@@ -124,6 +124,7 @@ def _idle(job: Load, codes: str, opened: Any) -> dict[str, Any]:
     small = Load(
         arrays=arrays,
         tenancy=job.tenancy,
+        asked=job.asked,
         metric=job.metric,
         threads=job.threads,
         batch=job.batch,

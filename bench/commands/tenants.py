@@ -80,6 +80,7 @@ def _one(
         job = Load(
             arrays=building.prepare(scene.dataset, scene.metric),
             tenancy=scene.tenancy,
+            asked=frozenset(int(tenant) for of in classes for tenant in of.tenants),
             metric=scene.metric,
             threads=args.threads,
             batch=args.batch,

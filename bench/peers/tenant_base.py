@@ -22,6 +22,8 @@ class Load:
 
     arrays: Arrays
     tenancy: Tenancy
+    asked: frozenset[int]
+    """Tenants that will be searched; what is built for each tenant may leave the others out."""
     metric: str
     threads: int
     batch: int
