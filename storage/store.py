@@ -299,8 +299,12 @@ class Store:
 
 
 def _begin_again(core: Core, error: lmdb.Error) -> Any:
-    """Begin a read transaction after a failure, once the places of dead processes have been cleared."""
-    if isinstance(error, lmdb.ReadersFullError):
+    """Begin a read transaction after a failure, once the places of dead processes have been cleared.
+
+    The place of a spare transaction may be gone as well (seen once, after a fork in the middle of a compaction): then
+    LMDB has dropped that transaction, and the next one takes a new place.
+    """
+    if isinstance(error, (lmdb.ReadersFullError, lmdb.BadRslotError)):
         core.env.reader_check()
         try:
             return core.env.begin()
