@@ -65,9 +65,11 @@ class Remeasure:
                     name = self._due(snapshot, tenant, n_lists)
                     if name is not None:
                         wanted[name] = tenant
-            self._put_off = self._put_off + 1 if wanted and busy and self._put_off < MOST_PUT_OFF else 0
-            if self._put_off:
+            if wanted and busy and self._put_off < MOST_PUT_OFF:
+                self._put_off += 1
                 return
+            if wanted:
+                self._put_off = 0
             curves = [(tenant, name, self._measured(snapshot, tenant)) for name, tenant in wanted.items()]
         found = [(tenant, name, curve) for tenant, name, curve in curves if curve is not None]
         if not found:

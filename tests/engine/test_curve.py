@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ramet
 from ramet.engine import curves
 from ramet.engine.curve import RecallCurve
 from ramet.engine.residency import QUIET_CALLS, Residency
@@ -106,3 +108,21 @@ def test_prefetching_can_be_switched_off(monkeypatch, faults):
     residency = Residency()
     residency.note(0, faults)
     assert not residency.fetch
+
+
+def test_a_measurement_is_put_off_in_busy_calls_but_not_for_ever(tmp_path):
+    """Also when calls that have nothing to measure come in between."""
+    rng = np.random.default_rng(0)
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("c", 8, "l2")
+        remeasure = docs._live._remeasure
+        after, calls = remeasure.after, []
+        remeasure.after = lambda *_, **__: None
+        docs.upsert([str(i) for i in range(3000)], rng.standard_normal((3000, 8)), tenant="large")
+        n_lists = docs.stats("large")["tenants"]["large"]["lists"]
+        while not docs.stats("large")["tenants"]["large"]["curve"]:
+            after({0: n_lists}, 1, busy=True)
+            after({}, 1, busy=True)
+            calls.append(1)
+            assert len(calls) < 10
+        assert len(calls) > 1
