@@ -189,8 +189,7 @@ def _dissolve(change: Change, placement: Placement, short: U32) -> list[U32]:
         placement.remove(np.array(merged[1] if merged else [cell], np.uint32))
         if merged:
             parent = np.array([merged[0]], np.uint32)
-            payload = change.writer.cells(parent).payload
-            placement.add(parent, payload.view(np.float32).reshape(1, -1))
+            placement.add(parent, centroids_of(change.writer, change.settings, parent))
     return affected
 
 

@@ -168,8 +168,8 @@ class Searcher:
         after: Searcher = object.__new__(type(self))
         after._settings, after.navigator = self._settings, self.navigator
         after._numbers, after._sorted, after._place = self._numbers, self._sorted, self._place
-        after._address, after._counts, after._capacity = self._address, self._counts.copy(), self._capacity.copy()
-        after._address = self._address.copy()
+        after._address, after._counts = self._address.copy(), self._counts.copy()
+        after._capacity = self._capacity.copy()
         after._take(snapshot, member)
         return after
 
