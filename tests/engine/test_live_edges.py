@@ -305,6 +305,11 @@ def test_what_others_write_between_the_transactions_of_a_call_is_not_taken_from_
 
 FULL = """
 import resource, sys, numpy as np, ramet
+rng = np.random.default_rng(1)
+other = ramet.connect(sys.argv[3]).create_collection("c", dim=8, metric="l2")
+for i in range(4):  # compiles what the writes below need: the disk for Numba's cache is never the full one
+    other.upsert([f"{i}.{j}" for j in range(300)], rng.normal(size=(300, 8)), tenant="b")
+    other.query(np.zeros(8), 50, tenant="b")
 docs = ramet.connect(sys.argv[1]).collection("c")
 docs._live._remeasure.after = lambda *_, **__: None  # a second commit, which would make "the state before" ambiguous
 before = docs.tenants(), docs.query(np.zeros(8), 50, tenant="a").ids
@@ -328,11 +333,10 @@ print(failed, docs.count("b") - before[0].get("b", 0))
 
 
 @pytest.mark.parametrize("room", [5_000, 60_000, 400_000])
-def test_a_disk_that_is_full_in_the_middle_leaves_the_state_before(docs, room):
+def test_a_disk_that_is_full_in_the_middle_leaves_the_state_before(docs, room, tmp_path):
     docs.close()
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(docs.path.parent), str(room)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", FULL, str(docs.path.parent), str(room), str(tmp_path / "rehearsal")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     # LMDB says "input/output error" where the disk takes only a part of what it writes.
     assert done.stdout.split() in ([StorageFullError.__name__, "1"], [StorageError.__name__, "1"]), done.stderr[-2000:]
 
