@@ -59,8 +59,7 @@ class CollectionSearch:
             "dense" (near vectors), "keyword" (BM25 over the documents) or "hybrid" (both, fused). Default: "dense",
             but "keyword" for a text when the collection has no embedder.
         where : dict, optional
-            Only records whose metadata match (``docs/filters.md``), for example ``{"lang": "en", "year": {"$gte": 2020}}``.
-            Evaluated exactly and before ranking: if k records match, k come back.
+            Only records whose metadata match (``docs/filters.md``): ``{"lang": "en", "year": {"$gte": 2020}}``. Evaluated exactly and before ranking: if k records match, k come back.
         tenant : str or sequence of str
             Whose records; a tenant without records gives no hits. Several tenants are searched on one snapshot, each
             with ``nprobe`` lists or to the recall target, and a record that more than one of them sees comes back

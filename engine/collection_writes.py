@@ -48,7 +48,7 @@ class CollectionWrites:
         documents : sequence of str or None, optional
             Text of each record, 4 MiB at most, kept with it and found by words.
         metadata : sequence of dict or None, optional
-            Flat: field -> str, int, float, bool, datetime or list of str; what ``where=`` goes by (``docs/filters.md``).
+            Flat: field -> str, int, float, bool, datetime or list of str; what ``where=`` goes by.
             A record that is replaced takes nothing over from the old one.
         tenant : str or sequence of str
             Owner of all records, or the owner of each. Tenants are made as needed.

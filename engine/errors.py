@@ -118,8 +118,8 @@ class MissingEmbedderError(RametError):
 
     def __init__(self, collection: str) -> None:
         super().__init__(
-            f"collection {collection!r} was opened without an embedder, so it cannot make vectors of texts: open it with "
-            "db.collection(name, embedder=ramet.Embedder(...)), or pass vectors"
+            f"collection {collection!r} was opened without an embedder, so it cannot make vectors of texts: open it "
+            "with db.collection(name, embedder=ramet.Embedder(...)), or pass vectors"
         )
         self.collection = collection
 
@@ -132,8 +132,8 @@ class ModelMismatchError(RametError):
 
     def __init__(self, collection: str, known: str, given: str) -> None:
         super().__init__(
-            f"embedder: the vectors of collection {collection!r} were made by {known}, this embedder is {given}; vectors of "
-            "different models cannot be compared: use that model, or make a new collection and add the texts again"
+            f"embedder: the vectors of collection {collection!r} were made by {known}, this embedder is {given}; vectors "
+            "of different models cannot be compared: use that model, or make a new collection and add the texts again"
         )
         self.collection, self.known, self.given = collection, known, given
 

@@ -119,7 +119,10 @@ class Hits:
         return (self[i] for i in range(len(self)))
 
     def to_list(self) -> list[Any]:
-        """Plain dicts: ``[{"id", "distance", "score"}]`` with "document" and "metadata" if they are there; nested for a batch."""
+        """Plain dicts ``{"id", "distance", "score"}``, with "document" and "metadata" if they are there.
+
+        Nested for a batch.
+        """
         if self.batch:
             return [hits.to_list() for hits in self]
         found: list[Any] = []

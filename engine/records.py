@@ -72,5 +72,5 @@ def _check_document(text: object, i: int) -> None:
     if size > MAX_DOCUMENT_BYTES:
         raise ArgumentError(
             f"documents[{i}]",
-            f"has {size:,} bytes in UTF-8; at most {MAX_DOCUMENT_BYTES:,} are allowed: cut it into chunks (add_texts does)",
+            f"has {size:,} bytes in UTF-8, at most {MAX_DOCUMENT_BYTES:,} are allowed: cut it up (add_texts does that)",
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ramet.engine.errors import ArgumentError, one_of
+from ramet.engine.text.analysis import LANGUAGES
 from ramet.index.kernels import plan
 from ramet.index.metrics import METRICS, Metric
 
