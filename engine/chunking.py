@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from ramet.engine.checks import positive, whole
-from ramet.engine.errors import ArgumentError, MissingPackageError
+from ramet.engine.errors import ArgumentError
 from ramet.engine.texts import checked_texts
 
 MOST_TOKENS = 1 << 20
@@ -78,8 +79,6 @@ def chunk(
     ------
     ArgumentError
         Wrong texts or numbers, or a limit that a single character exceeds.
-    MissingPackageError
-        semchunk is not installed.
     """
     documents = checked_texts(texts, "texts")
     count = count_tokens or count_words
@@ -115,10 +114,9 @@ class _Cutter:
     """
 
     def __init__(self, count: TokenCounter, most: int, fixed: int, overlap: int) -> None:
-        self._count_all = count
         self._most, self._fixed, self._overlap = most, fixed, overlap
         # semchunk's own memory of counts is global and keeps every text for good.
-        self._count = lru_cache(_REMEMBERED)(lambda text: max(int(count([text])[0]) - fixed, 0))
+        self._count = lru_cache(_REMEMBERED)(lambda text: int(count([text])[0]) - fixed)
 
     def chunks(self, text: str, n_tokens: int) -> list[Chunk]:
         """Chunks of one document of ``n_tokens``."""
@@ -129,18 +127,13 @@ class _Cutter:
         spans = [part for span in self._spans(text, limit) for part in self._cut(text, span, limit)]
         if self._overlap:
             spans = self._overlapping(text, spans)
-        found = [text[start:end] for start, end in spans]
-        counts = self._count_all(found)
-        return [
-            Chunk(part, start, end, int(n)) for part, (start, end), n in zip(found, spans, counts, strict=True)
-        ]
+        found = [(text[start:end], start, end) for start, end in spans]
+        return [Chunk(part, start, end, self._fixed + self._count(part)) for part, start, end in found]
 
     def _spans(self, text: str, limit: int) -> list[Span]:
         """Where semchunk would cut."""
-        try:
-            import semchunk
-        except ImportError as error:
-            raise MissingPackageError("semchunk", "text") from error
+        import semchunk  # here, since it costs a third of a second
+
         try:
             _, offsets = semchunk.chunk(text, limit, self._count, memoize=False, offsets=True)
         except RecursionError:  # it recurses once for each kind of white space, and a text can have thousands
@@ -183,9 +176,10 @@ class _Cutter:
     def _overlapping(self, text: str, spans: list[Span]) -> list[Span]:
         """Spans that begin with the last words of what precedes them."""
         result = spans[:1]
-        for (before, _), (start, end) in zip(spans, spans[1:], strict=False):
-            # A word has a token at least, mostly: no more words than tokens need to be looked at.
-            words = [at.start() for at in re.finditer(r"\S+", text[before:start])][-self._overlap :]
+        for (before, _), (start, end) in pairwise(spans):
+            # Not the first one: a chunk that is repeated whole would be there for nothing. And a word has a token at
+            # least, mostly: no more words than tokens need to be looked at.
+            words = [at.start() for at in re.finditer(r"\S+", text[before:start])][1:][-self._overlap :]
             low, high = 0, len(words)  # words[high:] are repeated
             while low < high:
                 middle = (low + high) // 2

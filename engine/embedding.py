@@ -172,20 +172,15 @@ class Embedder:
         return self._embed(texts, self._model.encode_query, self._query_prefix)
 
     def _embed(self, texts: Sequence[str], encode: Callable[..., Any], prefix: str) -> Floats:
-        checked = checked_texts(texts, "texts")
-        vectors: Floats = np.empty((len(checked), self.dim), np.float32)
-        # The longest first: if memory does not suffice, it fails at once.
-        order = sorted(range(len(checked)), key=lambda i: -len(checked[i]))
-        for first in range(0, len(order), self._batch_size):
-            rows = order[first : first + self._batch_size]
-            with self._lock:
-                vectors[rows] = encode(
-                    [checked[i] for i in rows], prompt=prefix, batch_size=len(rows), show_progress_bar=False,
-                    convert_to_numpy=True, normalize_embeddings=self._normalize,
+        def work(batch: list[str]) -> Floats:
+            with self._lock:  # tokenizers refuse a second thread while they change their settings
+                vectors: Floats = encode(
+                    batch, prompt=prefix, batch_size=len(batch), show_progress_bar=False, convert_to_numpy=True,
+                    normalize_embeddings=self._normalize,
                 )  # fmt: skip
-            if self._progress is not None:
-                self._progress(first + len(rows), len(order))
-        return vectors
+            return vectors
+
+        return in_batches(work, checked_texts(texts, "texts"), self.dim, self._batch_size, self._progress)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text as a document, with its prefix and special tokens, before anything is cut off.
@@ -204,7 +199,7 @@ class Embedder:
             if hasattr(tokenizer, "encode_batch"):  # of static embeddings: a tokenizer without the wrapper
                 return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
             found = tokenizer(
-                [text.strip() for text in texts], add_special_tokens=True, truncation=False, padding=False,
+                texts, add_special_tokens=True, truncation=False, padding=False,
                 return_attention_mask=False, return_token_type_ids=False, verbose=False,
             )  # fmt: skip
         return list(found["input_ids"])
@@ -215,46 +210,103 @@ class Embedder:
 
     def _facts(self) -> dict[str, object]:
         """What decides about the vectors beside weights and tokens."""
-        parts: list[object] = []
-        for module in self._model:
-            part: dict[str, object] = {"type": type(module).__name__}
-            if hasattr(module, "get_pooling_mode_str"):
-                part["pooling"] = module.get_pooling_mode_str()
-            config = getattr(getattr(module, "auto_model", None), "config", None)
-            for name in ("model_type", "num_attention_heads", "hidden_act"):
-                part[name] = getattr(config, name, None)
-            parts.append(part)
-        return {"modules": parts, "max_tokens": self.max_tokens}
+        config = getattr(self._model.transformers_model, "config", None)
+        parts = [
+            [
+                type(module).__name__,
+                _words(getattr(module, "pooling_mode", ())),
+                getattr(module, "include_prompt", True),
+            ]
+            for module in self._model
+        ]
+        names = ("model_type", "num_attention_heads", "hidden_act")
+        return {
+            "modules": parts,
+            "config": [str(getattr(config, name, None)) for name in names],
+            "max_tokens": self.max_tokens,
+        }
+
+
+def _words(value: str | Sequence[str]) -> list[str]:
+    """One word or several as a list."""
+    return [value] if isinstance(value, str) else [str(one) for one in value]
+
+
+def in_batches(
+    embed: Callable[[list[str]], Floats], texts: list[str], dim: int, batch_size: int, progress: Progress | None
+) -> Floats:
+    """Vectors of texts, float32 of shape (n, dim), in their order; embedded in batches of about the same length."""
+    vectors: Floats = np.empty((len(texts), dim), np.float32)
+    # The longest first: if memory does not suffice, it fails at once.
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    for first in range(0, len(order), batch_size):
+        rows = order[first : first + batch_size]
+        vectors[rows] = embed([texts[i] for i in rows])
+        if progress is not None:
+            progress(first + len(rows), len(order))
+    return vectors
+
+
+def located(model: str | Path) -> tuple[str, bool]:
+    """Where a model is: the path of its folder, or its name as given; and whether it is a folder.
+
+    Raises
+    ------
+    ArgumentError
+        There is no such folder, or no model in it.
+    """
+    if not isinstance(model, (str, Path)) or not str(model):
+        raise ArgumentError("model", f"must be a name or a path, got {model!r}")
+    folder = Path(model).expanduser()
+    if folder.exists():
+        if not any((folder / file).is_file() for file in ("modules.json", "config.json")):
+            raise ArgumentError("model", f"{str(folder)!r} holds no model: modules.json or config.json is missing")
+        return str(folder), True
+    if isinstance(model, Path) or not _HUB_NAME.fullmatch(model):
+        raise ArgumentError(
+            "model", f"there is no folder {str(folder)!r}; pass the folder of a model, or a model's name"
+        )
+    return model, False
+
+
+def not_loaded(model: str | Path, local: bool, error: Exception) -> ArgumentError:
+    """The error for a model that its library cannot load."""
+    what = str(error).strip().splitlines() or [type(error).__name__]
+    advice = "is the folder complete?" if local else "without a network, pass the folder of a model"
+    return ArgumentError("model", f"{str(model)!r} cannot be loaded ({what[0]}); {advice}")
+
+
+def prefix_of(value: object, argument: str) -> str:
+    """A prefix that was given."""
+    if not isinstance(value, str):
+        raise ArgumentError(argument, f"must be str, got {type(value).__name__} ({value!r})")
+    return value
 
 
 def _loaded(model: str | Path, device: str | None) -> Any:
     """The model of a folder or a name."""
-    if not isinstance(model, (str, Path)) or not str(model):
-        raise ArgumentError("model", f"must be a name or a path, got {model!r}")
-    folder = Path(model).expanduser()
-    local = folder.exists()
-    if local and not any((folder / file).is_file() for file in ("modules.json", "config.json")):
-        raise ArgumentError("model", f"{str(folder)!r} holds no model: it is no folder with modules.json or config.json")
-    if not local and (isinstance(model, Path) or not _HUB_NAME.fullmatch(model)):
-        raise ArgumentError("model", f"there is no folder {str(folder)!r}; pass the folder of a model, or a model's name")
+    where, local = located(model)
     try:
-        import torch  # noqa: F401 - named by itself in the error, and by far the larger of the two
+        import torch  # noqa: F401 - so that the error names what is missing
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
     except ImportError as error:
-        raise MissingPackageError(error.name or "sentence-transformers", "text") from error
+        raise MissingPackageError("sentence-transformers", "text") from error
+    shown = local and logging.is_progress_bar_enabled()  # a bar for a file that is there says nothing
     try:
-        return SentenceTransformer(str(folder) if local else str(model), device=device, local_files_only=local)
+        if shown:
+            logging.disable_progress_bar()
+        return SentenceTransformer(where, device=device, local_files_only=local)
     except Exception as error:  # loaders raise what they like: OSError, ValueError, RuntimeError, errors of formats
-        what = str(error).strip().splitlines() or [type(error).__name__]
-        advice = "is the folder complete?" if local else "without a network, pass the folder of a model"
-        raise ArgumentError("model", f"{str(model)!r} cannot be loaded ({what[0]}); {advice}") from error
+        raise not_loaded(model, local, error) from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _prefix(given: str | None, argument: str, model: Any, names: tuple[str, ...]) -> str:
     """The prefix that was given, or else that of the model's own configuration."""
-    if given is None:
-        prompts: dict[str, str] = model.prompts or {}
-        return next((prompts[name] for name in names if prompts.get(name)), "")
-    if not isinstance(given, str):
-        raise ArgumentError(argument, f"must be str or None, got {type(given).__name__} ({given!r})")
-    return given
+    if given is not None:
+        return prefix_of(given, argument)
+    prompts: dict[str, str] = model.prompts or {}
+    return next((prompts[name] for name in names if prompts.get(name)), "")
