@@ -12,6 +12,7 @@ from ramet.storage import catalog
 from ramet.storage.content import ContentReader
 from ramet.storage.core import Core, State
 from ramet.storage.errors import ClosedError, CorruptionError, ForkError, MissingError, StorageError
+from ramet.storage.fields import FieldReader
 from ramet.storage.format import PAGE_BYTES, POSTINGS, ROWS, VECTORS, ListLayout, checksum
 from ramet.storage.mapping import Mapping
 from ramet.storage.reader import LIST_DTYPE, U8, U32, storage_errors
@@ -43,7 +44,7 @@ def end_reading(core: Core, token: object, txn: Any) -> None:
             close_unused(core)
 
 
-class Snapshot(ContentReader):
+class Snapshot(ContentReader, FieldReader):
     """A committed state of a collection. Made by `Store.read`; a context manager.
 
     It pins its state by an LMDB read transaction: nothing that it can reach is reused before `close`, in this or any

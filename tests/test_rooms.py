@@ -29,10 +29,10 @@ MAY_IMPORT = {
 FACE_NAMES = {"ramet.storage.errors", "ramet.storage.findings"}
 
 THIRD_PARTY = {
-    "storage": {"lmdb", "numpy", "xxhash"},
+    "storage": {"lmdb", "numpy", "pyroaring", "xxhash"},
     "index/kernels": {"llvmlite", "numba", "numpy"},
     "index": {"numpy"},
-    "engine": {"numpy"},
+    "engine": {"numpy", "pyroaring"},
     "api": {"numpy", "rich", "typer"},
     "face": set(),
 }
