@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "storage": {"lmdb", "numpy", "xxhash"},
     "index/kernels": {"llvmlite", "numba", "numpy"},
     "index": {"numpy"},
-    "engine": {"numpy"},
+    "engine": {"numpy", "pyroaring"},
     "api": {"numpy", "rich", "typer"},
     "face": set(),
 }
@@ -42,6 +42,7 @@ ONE_FILE = {
     "faiss": "index/navigate_hnsw.py",
     "matplotlib": "api/cli/demo_plot.py",
     "pyarrow": "api/cli/demo_words.py",
+    "Stemmer": "engine/text/analysis.py",
 }
 # Where one file adapts a third party that its room's other files must not import.
 EXTRA = {
