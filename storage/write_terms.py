@@ -95,7 +95,7 @@ class TermWriter(WriteTransaction, TermReader):
             return
         batch = _batch(numbers, docs)
         with self._step(CATALOG) as txn:
-            come = self._merge(txn, tenant, batch)
+            come = self._merge_words(txn, tenant, batch)
             new = text_lengths_in(batch.postings[: len(numbers)][come[: len(numbers)]])
             known = self.texts(tenant)
             self._put_texts(
@@ -124,7 +124,7 @@ class TermWriter(WriteTransaction, TermReader):
             return
         with self._step(CATALOG) as txn:
             places = _located(txn, tenant, [EVERY_TEXT], np.array([0, len(numbers)]), numbers, skip_full=False)
-            old, of = self._content(places)
+            old, of = self._postings_at(places)
             stays = ~np.isin(rows_in(old), numbers)
             counts = np.bincount(of[stays], minlength=len(places.keys))
             _replace(txn, places, old[stays], counts, np.array(places.last))
@@ -161,11 +161,11 @@ class TermWriter(WriteTransaction, TermReader):
         content = TEXTS_VALUE.pack(documents, words, dropped)
         catalog.put_summed(txn, catalog.TEXTS + catalog.U32_KEY.pack(tenant), content)
 
-    def _merge(self, txn: Any, tenant: int, batch: _Batch) -> Flags:
+    def _merge_words(self, txn: Any, tenant: int, batch: _Batch) -> Flags:
         """Write new postings among those that are there; return which of them were not there."""
         new = batch.postings
         places = _located(txn, tenant, batch.terms, batch.starts, rows_in(new), skip_full=True)
-        old, of_old = self._content(places)
+        old, of_old = self._postings_at(places)
         n_new = np.diff(np.array(places.starts))
         of_new = np.repeat(np.arange(len(n_new)), n_new)
         old_keys, new_keys = _keyed(of_old, old), _keyed(of_new, new)
@@ -182,7 +182,7 @@ class TermWriter(WriteTransaction, TermReader):
         _replace(txn, places, merged, counts, np.array(places.last))
         return come
 
-    def _content(self, places: _Places) -> tuple[U64, I64]:
+    def _postings_at(self, places: _Places) -> tuple[U64, I64]:
         """Return the postings that are at places, and the place of each."""
         sizes = np.fromiter(map(len, places.values), np.int64, len(places.values))
         if (sizes % 8).any():
@@ -210,15 +210,18 @@ def _batch(rows: U64, docs: Sequence[Sequence[str]]) -> _Batch:
     encoded = [encoded_term(word) for word in numbers]
     terms = sorted(set(encoded))
     place = dict(zip(terms, range(len(terms)), strict=True))
-    rank = np.fromiter(map(place.__getitem__, encoded), np.uint64, len(encoded))
+    # Sorted by term and row; 32 bits are sorted twice as fast as 64, and do for most batches.
+    bits = len(rows).bit_length()
+    kind = np.uint32 if bits + len(terms).bit_length() <= 32 else np.uint64
+    rank = np.fromiter(map(place.__getitem__, encoded), kind, len(encoded)) << kind(bits)
     order = np.argsort(rows, kind="stable")
-    by_row = np.empty(len(rows), np.uint64)
-    by_row[order] = np.arange(len(rows), dtype=np.uint64)  # rank of each row: half the bits of its number, or fewer
-    tokens = np.sort(rank[said] << ROW_SHIFT | np.repeat(by_row, lengths))
+    by_row = np.empty(len(rows), kind)
+    by_row[order] = np.arange(len(rows), dtype=kind)
+    tokens = np.sort(rank[said] | np.repeat(by_row, lengths))
     firsts = np.flatnonzero(np.append(True, tokens[1:] != tokens[:-1])) if len(tokens) else np.empty(0, np.int64)
     frequencies = np.diff(np.append(firsts, len(tokens))).astype(np.uint64)
-    of_row = order[(tokens[firsts] & np.uint64(0xFFFFFFFF)).astype(np.int64)]
-    of_term = (tokens[firsts] >> ROW_SHIFT).astype(np.int64)
+    of_row = order[tokens[firsts] & kind((1 << bits) - 1)]
+    of_term = (tokens[firsts] >> kind(bits)).astype(np.int64)
     postings = packed(rows[of_row], frequencies, lengths[of_row].astype(np.uint64))
     every = rows[order] << ROW_SHIFT | lengths[order].astype(np.uint64)
     counts = np.bincount(of_term, minlength=len(terms))

@@ -28,9 +28,9 @@ STEMMERS = {
 
 LANGUAGES = (NO_LANGUAGE, *STEMMERS)
 
-# Distinct words whose stems are kept: about 30 MB. A language has fewer; identifiers and numbers have no end.
+# Distinct tokens whose stems are kept: about 30 MB. A language has fewer words; identifiers and numbers have no end.
 MAX_KNOWN = 1 << 18
-MAX_KNOWN_LENGTH = 64
+MAX_KNOWN_BYTES = 64
 
 # Scripts written without spaces between words: Thai and Lao, Burmese, Khmer, kana, Han; and Hangul, whose words carry
 # particles.
@@ -46,7 +46,12 @@ _MARKS = (
     r"\u0900-\u0963\u0966-\u0dff\u200c\u200d"
 )
 
-_ASCII_WORD = re.compile(r"\w\w+", re.ASCII)
+# Bytes of utf-8: letters to lower case, what is in no word to a space, what belongs to other characters as it is.
+_FOLDED = bytes(
+    ord(chr(i).lower()) if i < 128 and (chr(i).isalnum() or i == ord("_")) else i if i >= 128 else ord(" ")
+    for i in range(256)
+)
+
 _WORD = re.compile(rf"[\w{_MARKS}{_WITHOUT_SPACES}]{{2,}}|[{_WITHOUT_SPACES}]")
 _RUN = re.compile(f"[{_WITHOUT_SPACES}]+")
 
@@ -87,16 +92,18 @@ class Analyzer:
         underscores. Stop words of the language go, and the stem of the rest stays. Runs of a script without spaces
         become pairs of neighbouring characters, which overlap.
         """
+        tokens = text.encode(errors="replace").translate(_FOLDED).split()
         if text.isascii():
-            found = _ASCII_WORD.findall(text.lower())
-        else:
-            folded = unicodedata.normalize("NFKC", text).lower()
-            if _RUN.search(folded):
-                folded = _RUN.sub(_pairs, folded)
-            found = _WORD.findall(folded)
-        if self.language == NO_LANGUAGE:
-            return found
-        return list(filter(None, map(self._stems.__getitem__, found)))
+            return list(filter(None, map(self._stems.__getitem__, tokens)))
+        return " ".join(map(self._stems.__getitem__, tokens)).split()
+
+
+def _parts(token: str) -> list[str]:
+    """Return the words in a token that is not all ASCII; it is followed and preceded by characters in no word."""
+    folded = unicodedata.normalize("NFKC", token).lower()
+    if _RUN.search(folded):
+        folded = _RUN.sub(_pairs, folded)
+    return _WORD.findall(folded)
 
 
 def _pairs(run: re.Match[str]) -> str:
@@ -106,8 +113,8 @@ def _pairs(run: re.Match[str]) -> str:
     return f" {' '.join(pairs)} "
 
 
-class _Stems(dict[str, str]):
-    """Stem of each word met so far, empty for stop words."""
+class _Stems(dict[bytes, str]):
+    """What each token met so far becomes: a stem, nothing, or several stems with spaces between them."""
 
     def __init__(self, language: str) -> None:
         super().__init__()
@@ -116,14 +123,21 @@ class _Stems(dict[str, str]):
         self._stemmer = None if language == NO_LANGUAGE else Stemmer.Stemmer(STEMMERS[language], 0)
         self._lock = threading.Lock()
 
-    def __missing__(self, word: str) -> str:
-        if word in self._stop_words:
-            stem = ""
-        else:
-            with self._lock:  # a stemmer has one buffer
-                stem = word if self._stemmer is None else self._stemmer.stemWord(word)
-        if len(word) <= MAX_KNOWN_LENGTH:
+    def __missing__(self, token: bytes) -> str:
+        word = token.decode()
+        parts = [word] if word.isascii() else _parts(word)
+        stems = " ".join(self._stem(part) for part in parts if part not in self._stop_words)
+        if len(token) <= MAX_KNOWN_BYTES:
             if len(self) >= MAX_KNOWN:
                 self.clear()
-            self[word] = stem
+            self[token] = stems
+        return stems
+
+    def _stem(self, word: str) -> str:
+        if len(word) == 1 and word.isascii():
+            return ""
+        if self._stemmer is None:
+            return word
+        with self._lock:  # a stemmer has one buffer
+            stem: str = self._stemmer.stemWord(word)
         return stem
