@@ -33,7 +33,8 @@ VALUES     tenant u32, field, 0, kind u8, value, roaring bitmap: rows whose fiel
 NUMBERS    tenant u32, field, 0, kind u8,        (value, row) pairs in order, from the one in the key on
            value u64, row u32
 TERMS      tenant u32, term, 0, row u32          postings of a word, rows rising from the one in the key on
-TEXTS      tenant u32                            checksum u64 of key and rest, documents u64, words u64
+TEXTS      tenant u32                            checksum u64 of key and rest, documents u64, words u64,
+                                                 dropped u64
 =========  ====================================  ==========================================================
 
 Checksums are xxh3_64. The tables without one of their own are checked against each other and against the data files.
