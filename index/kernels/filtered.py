@@ -1,0 +1,305 @@
+"""Search among allowed rows only: lists nearest first until enough of the allowed are seen, or just their vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ramet.index.kernels.memory import major_faults, will_need
+from ramet.index.kernels.navigate import group_budget
+from ramet.index.kernels.plan import INT8, IP, SQ8, UINT8
+from ramet.index.kernels.query import N_SCALARS, prepare, prepare_bytes
+from ramet.index.kernels.rerank import MOST_SPANS, exact_distance, fetch_rows
+from ramet.index.kernels.scan import allowed_places, scan_places
+from ramet.index.kernels.search import (
+    ABSENT,
+    ASK,
+    FAULTS,
+    LISTS,
+    RERANKED,
+    ROWS,
+    cells_of,
+    fetch_lists,
+    keep_near,
+    rerank_pool,
+    with_own_cell,
+    write_top,
+)
+from ramet.index.kernels.simd import array_u32, array_u64, prefetch
+from ramet.index.kernels.topk import distance_of, insert, number_of, pack
+
+# Counters of a filtered search, behind those of `search`.
+ALLOWED, ROUNDS, DIRECT = 5, 6, 7
+N_FILTERED = 8
+
+RUNGS = 2
+"""Steps of the ladder of probes for each factor of two in the rank that is looked for."""
+
+GROWTH = 4
+"""A round asks for at most so many times the probes before it: a share is known better after each."""
+
+SLACK = 1.0
+"""Standard deviations by which the share of allowed rows must be too low before more probes are asked for."""
+
+BLOCK = 256  # lists whose reading is started together
+AHEAD = 512  # bytes of the next lists' row numbers asked for
+ROWS_AHEAD = 6  # vectors asked for ahead of the row in hand
+
+
+@njit(cache=True, nogil=True)
+def set_bits(rows, words):
+    """Set bit ``row & 63`` of word ``row >> 6`` for each of ``rows`` (uint32); rows beyond the words are left out."""
+    limit = np.uint64(words.size) << np.uint64(6)
+    for i in range(rows.size):
+        row = np.uint64(rows[i])
+        if row < limit:
+            words[row >> np.uint64(6)] |= np.uint64(1) << (row & np.uint64(63))
+
+
+@njit(cache=True, nogil=True)
+def more_probes(ladder, probes, found, k, looked, allowed, n_lists):
+    """Probes that a query needs after what it has seen; ``probes`` when that was enough.
+
+    Where allowed rows make up the share ``s`` of those around the query, its k-th allowed neighbour is about its
+    ``k / s``-th of all, and ``ladder`` says how many probes find that one. The share is that of the rows seen, which
+    is smaller than the overall one when the filter goes with the vectors and the query comes from elsewhere.
+
+    Parameters
+    ----------
+    ladder : int64 array
+        ``ladder[i]``: probes for rank ``k * 2 ** (i / RUNGS)``. Empty: go on only while fewer than k rows are found.
+    """
+    wanted = probes
+    if ladder.size > 0 and looked > 0:
+        share = (allowed + SLACK * np.sqrt(allowed + 1.0)) / looked
+        rung = np.int64(np.ceil(-RUNGS * np.log2(min(share, 1.0))))
+        wanted = max(wanted, min(ladder[min(rung, ladder.size - 1)], GROWTH * probes))
+    if found < k:
+        wanted = max(wanted, 2 * probes)
+    return min(wanted, n_lists)
+
+
+@njit(cache=True, nogil=True)
+def further_cells(plan, starts, given, q, probes, n_lists, ratio, signed, scalars, out, visited, cells):
+    """Cells among the ``probes`` nearest of query ``q`` that were not visited yet, as keys in ``cells``; how many.
+
+    All that are left, in no order, when that is every list or when another navigator chose too few. ``visited`` (uint8
+    (n_cells,)) is brought up to date. Arguments as in ``search.search_many``.
+    """
+    if probes >= n_lists or (given.shape[0] > 0 and probes > given.shape[1]):
+        counts = array_u32(np.uintp(plan.list_count), plan.n_cells)
+        n = 0
+        for cell in range(plan.n_cells):
+            if counts[cell] > 0:
+                cells[n] = np.uint64(cell)
+                n += 1
+    else:
+        n_groups = group_budget(plan, probes, 1.0) if given.shape[0] == 0 else 0
+        n = cells_of(plan, starts, given, q, n_groups, signed, scalars, out, cells[:probes])
+        n = keep_near(cells, n, ratio, plan.metric)
+        if plan.metric == IP and plan.n_members > 0:
+            n = with_own_cell(plan, starts, n_groups, signed, scalars, out, cells, n)
+    kept = 0
+    for i in range(n):
+        cell = number_of(cells[i])
+        if visited[cell] == 0:
+            visited[cell] = 1
+            cells[kept] = cells[i]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def scan_filtered(plan, cells, n, words, floats, signed, scalars, operand, norm, places, out, heap, size):
+    """Scan the allowed rows of lists into ``heap``; returns its size, the rows looked at and those allowed."""
+    address = array_u64(np.uintp(plan.list_address), plan.n_cells)
+    counts = array_u32(np.uintp(plan.list_count), plan.n_cells)
+    capacities = array_u32(np.uintp(plan.list_capacity), plan.n_cells)
+    n_rows = min(plan.n_rows, 64 * words.size)
+    looked = 0
+    allowed = 0
+    for i in range(n):
+        at = number_of(cells[i])
+        if i + 2 < n:
+            following = np.uintp(address[number_of(cells[i + 2])])
+            for line in range(0, AHEAD, 64):
+                prefetch(following + np.uintp(line))
+        extent, capacity, count = np.int64(address[at]), np.int64(capacities[at]), np.int64(counts[at])
+        here = allowed_places(extent, count, n_rows, words, places)
+        looked += count
+        allowed += here
+        if here > 0:
+            size = scan_places(
+                plan,
+                extent,
+                capacity,
+                places,
+                here,
+                np.uintp(floats.ctypes.data),
+                np.uintp(signed.ctypes.data),
+                scalars,
+                np.uintp(operand.ctypes.data),
+                norm,
+                out,
+                heap,
+                size,
+            )
+    return size, looked, allowed
+
+
+@njit(cache=True, nogil=True)
+def scan_vectors(plan, listed, query, heap):
+    """Exact top-k of the rows ``listed`` (uint32), from their vectors; returns the keys in ``heap``.
+
+    ``query``: address of its floats. Rows beyond the collection are passed over.
+    """
+    size = 0
+    limit = np.float32(np.inf)
+    for i in range(listed.size):
+        if i + ROWS_AHEAD < listed.size:
+            following = np.int64(plan.vectors) + np.int64(listed[i + ROWS_AHEAD]) * plan.vector_bytes
+            for line in range(0, plan.vector_bytes, 64):
+                prefetch(np.uintp(following + line))
+        row = listed[i]
+        if row >= plan.n_rows:
+            continue
+        at = np.uintp(np.int64(plan.vectors) + np.int64(row) * plan.vector_bytes)
+        distance = exact_distance(query, at, plan.dim, plan.metric, plan.half)
+        if distance <= limit or size < heap.size:
+            size = insert(heap, size, pack(distance, row))
+            if size == heap.size:
+                limit = distance_of(heap[0])
+    return size
+
+
+@njit(cache=True, nogil=True)
+def fetch_vectors(plan, listed, spans, flags):
+    """Start reading the vectors of rows (ascending) from disk, neighbours together; how many were not cached."""
+    absent = 0
+    for first in range(0, listed.size, spans.shape[0]):
+        n = min(spans.shape[0], listed.size - first)
+        for i in range(n):
+            row = min(np.int64(listed[first + i]), plan.n_rows - 1)
+            low = np.uint64(np.int64(plan.vectors) + row * plan.vector_bytes)
+            spans[i, 0] = low
+            spans[i, 1] = low + np.uint64(plan.vector_bytes)
+        absent += will_need(spans, n, flags)
+    return absent
+
+
+@njit(cache=True, nogil=True)
+def nearest_rows(plans, queries, first, last, listed, fetch, rows, distances, stats):
+    """Exact top-k of queries ``first .. last`` among the rows ``listed``, without the index.
+
+    Parameters
+    ----------
+    listed : uint32 array
+        Row numbers, ascending, each once; all of them have a vector.
+    plans, queries, fetch, rows, distances : see ``search.search_many``
+    stats : int64 array (8,), added to
+        As in ``search_allowed``.
+    """
+    plan = plans[0]
+    k = rows.shape[1]
+    floats = np.empty(plan.dim, np.float32)
+    signed = np.empty((plan.dim + 63) // 64 * 64, np.int8)
+    scalars = np.empty(N_SCALARS, np.float32)
+    heap = np.empty(k, np.uint64)
+    spans = np.empty((max(k, min(listed.size, MOST_SPANS)) if fetch else 0, 2), np.uint64)
+    flags = np.empty(max(plan.vector_bytes, plan.id_bytes) // 4096 + 64 if fetch == ASK else 0, np.uint8)
+    usage = np.empty(32, np.int64)
+    faults = major_faults(usage)
+    if fetch and first < last:
+        stats[ABSENT] += fetch_vectors(plan, listed, spans, flags)
+    for q in range(first, last):
+        prepare(queries[q], plan.metric, floats, signed, scalars)
+        size = scan_vectors(plan, listed, np.uintp(floats.ctypes.data), heap)
+        if fetch:
+            stats[ABSENT] += fetch_rows(heap, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
+        stats[RERANKED] += listed.size
+        stats[DIRECT] += 1
+        write_top(heap, size, rows[q], distances[q])
+    stats[FAULTS] += major_faults(usage) - faults
+
+
+@njit(cache=True, nogil=True)
+def search_allowed(
+    plans, starts, given, queries, first, last, n_lists, nprobe, most, ladder, ratio, words, listed, pool_size, fetch,
+    longest, rows, distances, stats,
+):  # fmt: skip
+    """Top-k allowed rows of queries ``first .. last``: as many as there are, up to k.
+
+    Each query reads ``nprobe`` lists, then more while ``more_probes`` asks for them. One that asks for more than ``most``
+    is answered from the vectors of all allowed rows instead.
+
+    Parameters
+    ----------
+    n_lists : int
+        Lists that are not empty.
+    nprobe, most : int
+        Probes to begin with, and the most to make.
+    ladder : int64 array
+        See ``more_probes``.
+    words : uint64 array
+        See ``scan.allowed_places``.
+    listed : uint32 array
+        The allowed rows, ascending; may be empty when ``most`` is ``n_lists``.
+    stats : int64 array (8,), added to
+        Lists read, rows looked at, spans not cached, major faults, full-precision rows read, allowed rows seen, rounds,
+        queries answered from the vectors.
+    plans, starts, given, queries, ratio, pool_size, fetch, longest, rows, distances : see ``search.search_many``
+    """
+    plan = plans[0]
+    k = rows.shape[1]
+    address = array_u64(np.uintp(plan.list_address), plan.n_cells)
+    counts = array_u32(np.uintp(plan.list_count), plan.n_cells)
+    capacities = array_u32(np.uintp(plan.list_capacity), plan.n_cells)
+    padded = (plan.dim + 63) // 64 * 64
+    floats, scalars = np.empty(plan.dim, np.float32), np.empty(N_SCALARS, np.float32)
+    signed, operand = np.empty(padded, np.int8), np.empty(padded, np.uint8)
+    out, places = np.empty(longest, np.float32), np.empty(longest, np.int32)
+    cells, visited = np.empty(plan.n_cells + 1, np.uint64), np.empty(plan.n_cells, np.uint8)
+    heap = np.empty(k, np.uint64)
+    pool = np.empty(max(pool_size, k) if plan.kind == SQ8 else k, np.uint64)
+    spans = np.empty((max(BLOCK, pool.size, min(listed.size, MOST_SPANS)), 2), np.uint64)
+    flags = np.empty(longest * plan.dim * 4 // 4096 + 64 if fetch == ASK else 0, np.uint8)
+    usage = np.empty(32, np.int64)
+    faults = major_faults(usage)
+    for q in range(first, last):
+        prepare(queries[q], plan.metric, floats, signed, scalars)
+        norm = prepare_bytes(queries[q], plan.kind, operand) if plan.kind == INT8 or plan.kind == UINT8 else 0
+        visited[:] = 0
+        size, looked, allowed, probes, wanted = 0, 0, 0, 0, min(nprobe, n_lists)
+        while probes < wanted <= most:
+            at = np.uintp(signed.ctypes.data)
+            cut = ratio if probes == 0 else 0.0
+            n = further_cells(plan, starts, given, q, wanted, n_lists, cut, at, scalars, out, visited, cells)
+            for low in range(0, n, BLOCK):
+                part = cells[low : min(low + BLOCK, n)]
+                if fetch:
+                    stats[ABSENT] += fetch_lists(plan, part, part.size, address, counts, capacities, spans, flags)
+                size, more, here = scan_filtered(
+                    plan, part, part.size, words, floats, signed, scalars, operand, norm, places, out, pool, size
+                )
+                looked += more
+                allowed += here
+            stats[LISTS] += n
+            stats[ROUNDS] += 1
+            probes = wanted
+            wanted = more_probes(ladder, probes, min(size, k), k, looked, allowed, n_lists)
+        stats[ROWS] += looked
+        stats[ALLOWED] += allowed
+        if probes < wanted:
+            if fetch:
+                stats[ABSENT] += fetch_vectors(plan, listed, spans, flags)
+            size = scan_vectors(plan, listed, np.uintp(floats.ctypes.data), heap)
+            stats[RERANKED] += listed.size
+            stats[DIRECT] += 1
+        elif plan.kind == SQ8:
+            size = rerank_pool(plan, pool, size, floats, scalars, fetch, spans, flags, heap, stats)
+        else:
+            heap[:size] = pool[:size]
+        if fetch:
+            stats[ABSENT] += fetch_rows(heap, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
+        write_top(heap, size, rows[q], distances[q])
+    stats[FAULTS] += major_faults(usage) - faults
