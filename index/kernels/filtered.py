@@ -10,7 +10,7 @@ from ramet.index.kernels.navigate import group_budget
 from ramet.index.kernels.plan import INT8, IP, SQ8, UINT8
 from ramet.index.kernels.query import N_SCALARS, prepare, prepare_bytes
 from ramet.index.kernels.rerank import MOST_SPANS, exact_distance, fetch_rows
-from ramet.index.kernels.scan import allowed_places, scan_places
+from ramet.index.kernels.scan import allowed_places, distances_at, offer_places, sampled_places
 from ramet.index.kernels.search import (
     ABSENT,
     ASK,
@@ -26,7 +26,7 @@ from ramet.index.kernels.search import (
     write_top,
 )
 from ramet.index.kernels.simd import array_u32, array_u64, prefetch
-from ramet.index.kernels.topk import distance_of, insert, number_of, pack
+from ramet.index.kernels.topk import distance_of, insert, number_of, pack, sort_heap
 
 # Counters of a filtered search, behind those of `search`.
 ALLOWED, ROUNDS, DIRECT = 5, 6, 7
@@ -38,9 +38,10 @@ RUNGS = 2
 GROWTH = 4
 """A round asks for at most so many times the probes before it: a share is known better after each."""
 
-SLACK = 1.0
-"""Standard deviations by which the share of allowed rows must be too low before more probes are asked for."""
+WORTH = 1.15
+"""A round is worth its navigation when it asks for more than so many times the probes before it."""
 
+MOST_SAMPLES = 8192  # distances of a query that its ranks are read from
 BLOCK = 256  # lists whose reading is started together
 AHEAD = 512  # bytes of the next lists' row numbers asked for
 ROWS_AHEAD = 6  # vectors asked for ahead of the row in hand
@@ -57,23 +58,48 @@ def set_bits(rows, words):
 
 
 @njit(cache=True, nogil=True)
-def more_probes(ladder, probes, found, k, looked, allowed, n_lists):
-    """Probes that a query needs after what it has seen; ``probes`` when that was enough.
+def rank_of(samples, n, step, near, found):
+    """Twice the mean rank, among all rows seen, of the nearest allowed ones: about the rank of the last one.
 
-    Where allowed rows make up the share ``s`` of those around the query, its k-th allowed neighbour is about its
-    ``k / s``-th of all, and ``ladder`` says how many probes find that one. The share is that of the rows seen, which
-    is smaller than the overall one when the filter goes with the vectors and the query comes from elsewhere.
+    That is ``k / s`` where allowed rows lie like the others and make up the share ``s`` of them. Where they are farther
+    away than most, all of them are at the end of the ranks, and it is up to twice the last one's rank: such rows are
+    harder to find than those that are spread over the ranks before them.
 
     Parameters
     ----------
-    ladder : int64 array
-        ``ladder[i]``: probes for rank ``k * 2 ** (i / RUNGS)``. Empty: go on only while fewer than k rows are found.
+    samples : float32 array
+        ``samples[:n]``: distances of every ``step``-th row seen.
+    near : float32 array
+        ``near[:found]``: distances of the nearest allowed rows, ascending; not empty.
+    """
+    before = 0
+    for i in range(n):
+        if samples[i] <= near[found - 1]:
+            for j in range(found):
+                before += np.int64(samples[i] <= near[j])
+    return 2.0 * step * before / found
+
+
+@njit(cache=True, nogil=True)
+def more_probes(ladder, probes, found, k, rank, n_lists):
+    """Probes that a query needs after what it has seen; ``probes`` when that was enough.
+
+    Parameters
+    ----------
+    ladder : float64 array
+        ``ladder[i]``: probes that find the neighbours up to rank ``k * 2 ** (i / RUNGS)`` of all rows. Empty: go on only
+        while fewer than k rows are found.
+    rank : float
+        Of the k-th allowed neighbour among all rows, about.
     """
     wanted = probes
-    if ladder.size > 0 and looked > 0:
-        share = (allowed + SLACK * np.sqrt(allowed + 1.0)) / looked
-        rung = np.int64(np.ceil(-RUNGS * np.log2(min(share, 1.0))))
-        wanted = max(wanted, min(ladder[min(rung, ladder.size - 1)], GROWTH * probes))
+    if ladder.size > 0:
+        rung = min(max(RUNGS * np.log2(max(rank, 1.0) / k), 0.0), ladder.size - 1.0)
+        low = np.int64(rung)
+        high = min(low + 1, ladder.size - 1)
+        asked = np.int64(np.ceil(ladder[low] + (rung - low) * (ladder[high] - ladder[low])))
+        if asked > WORTH * probes:
+            wanted = min(asked, GROWTH * probes)
     if found < k:
         wanted = max(wanted, 2 * probes)
     return min(wanted, n_lists)
@@ -110,41 +136,63 @@ def further_cells(plan, starts, given, q, probes, n_lists, ratio, signed, scalar
 
 
 @njit(cache=True, nogil=True)
-def scan_filtered(plan, cells, n, words, floats, signed, scalars, operand, norm, places, out, heap, size):
-    """Scan the allowed rows of lists into ``heap``; returns its size, the rows looked at and those allowed."""
+def scan_filtered(
+    plan, cells, words, floats, signed, scalars, operand, norm, places, out, heap, size, step, first, samples, n_samples
+):
+    """Scan the allowed rows of lists into ``heap``, and look at the distance of every ``step``-th row.
+
+    Parameters
+    ----------
+    cells : uint64 array
+        Keys of the cells, nearest first.
+    words : uint64 array
+        See ``scan.allowed_places``.
+    floats, signed, scalars, operand, norm
+        The prepared query (``query.prepare``, ``query.prepare_bytes``).
+    places : int32 array, scratch
+    out : float32 array, scratch
+        Both as long as the longest list.
+    heap : uint64 array
+        ``heap[:size]``: keys found so far.
+    step, first : int
+        Rows from one sample to the next (0: none are taken), and those to pass over before the first one.
+    samples : float32 array
+        ``samples[:n_samples]``: distances so far; no more are taken when it is full.
+
+    Returns
+    -------
+    size, first, n_samples : int
+        For the next call.
+    looked, allowed : int
+        Rows looked at, and those of them that are allowed.
+    """
     address = array_u64(np.uintp(plan.list_address), plan.n_cells)
     counts = array_u32(np.uintp(plan.list_count), plan.n_cells)
     capacities = array_u32(np.uintp(plan.list_capacity), plan.n_cells)
     n_rows = min(plan.n_rows, 64 * words.size)
+    query, codes, exact = np.uintp(floats.ctypes.data), np.uintp(signed.ctypes.data), np.uintp(operand.ctypes.data)
     looked = 0
     allowed = 0
-    for i in range(n):
+    for i in range(cells.size):
         at = number_of(cells[i])
-        if i + 2 < n:
+        if i + 2 < cells.size:
             following = np.uintp(address[number_of(cells[i + 2])])
             for line in range(0, AHEAD, 64):
                 prefetch(following + np.uintp(line))
         extent, capacity, count = np.int64(address[at]), np.int64(capacities[at]), np.int64(counts[at])
-        here = allowed_places(extent, count, n_rows, words, places)
         looked += count
-        allowed += here
+        here = allowed_places(extent, count, n_rows, words, places)
         if here > 0:
-            size = scan_places(
-                plan,
-                extent,
-                capacity,
-                places,
-                here,
-                np.uintp(floats.ctypes.data),
-                np.uintp(signed.ctypes.data),
-                scalars,
-                np.uintp(operand.ctypes.data),
-                norm,
-                out,
-                heap,
-                size,
-            )
-    return size, looked, allowed
+            allowed += here
+            distances_at(plan, extent, capacity, places, here, query, codes, scalars, exact, norm, out)
+            size = offer_places(out, here, places, extent, heap, size)
+        if step > 0:
+            here, first = sampled_places(extent, count, first, step, places)
+            here = min(here, samples.size - n_samples)
+            mine = samples[n_samples : n_samples + here]
+            distances_at(plan, extent, capacity, places, here, query, codes, scalars, exact, norm, mine)
+            n_samples += here
+    return size, first, n_samples, looked, allowed
 
 
 @njit(cache=True, nogil=True)
@@ -223,9 +271,24 @@ def nearest_rows(plans, queries, first, last, listed, fetch, rows, distances, st
 
 
 @njit(cache=True, nogil=True)
+def nearest_found(heap, size, keys, near):
+    """Distances of the smallest keys of ``heap[:size]``, ascending, in ``near``; how many, at most ``near.size``.
+
+    ``keys``: scratch as long as the heap.
+    """
+    for i in range(size):
+        keys[i] = heap[i]
+    sort_heap(keys, size)
+    found = min(size, near.size)
+    for i in range(found):
+        near[i] = distance_of(keys[i])
+    return found
+
+
+@njit(cache=True, nogil=True)
 def search_allowed(
-    plans, starts, given, queries, first, last, n_lists, nprobe, most, ladder, ratio, words, listed, pool_size, fetch,
-    longest, rows, distances, stats,
+    plans, starts, given, queries, first, last, n_lists, nprobe, most, ladder, step, ratio, words, listed, pool_size,
+    fetch, longest, rows, distances, stats,
 ):  # fmt: skip
     """Top-k allowed rows of queries ``first .. last``: as many as there are, up to k.
 
@@ -238,8 +301,10 @@ def search_allowed(
         Lists that are not empty.
     nprobe, most : int
         Probes to begin with, and the most to make.
-    ladder : int64 array
+    ladder : float64 array
         See ``more_probes``.
+    step : int
+        One in so many rows is compared, allowed or not, to know the ranks of the allowed ones; 0 without a ladder.
     words : uint64 array
         See ``scan.allowed_places``.
     listed : uint32 array
@@ -261,6 +326,8 @@ def search_allowed(
     cells, visited = np.empty(plan.n_cells + 1, np.uint64), np.empty(plan.n_cells, np.uint8)
     heap = np.empty(k, np.uint64)
     pool = np.empty(max(pool_size, k) if plan.kind == SQ8 else k, np.uint64)
+    keys, near = np.empty(pool.size, np.uint64), np.empty(k, np.float32)
+    samples = np.empty(MOST_SAMPLES if step > 0 else 0, np.float32)
     spans = np.empty((max(BLOCK, pool.size, min(listed.size, MOST_SPANS)), 2), np.uint64)
     flags = np.empty(longest * plan.dim * 4 // 4096 + 64 if fetch == ASK else 0, np.uint8)
     usage = np.empty(32, np.int64)
@@ -269,7 +336,7 @@ def search_allowed(
         prepare(queries[q], plan.metric, floats, signed, scalars)
         norm = prepare_bytes(queries[q], plan.kind, operand) if plan.kind == INT8 or plan.kind == UINT8 else 0
         visited[:] = 0
-        size, looked, allowed, probes, wanted = 0, 0, 0, 0, min(nprobe, n_lists)
+        size, probes, wanted, place, n_samples = 0, 0, min(nprobe, n_lists), 0, 0
         while probes < wanted <= most:
             at = np.uintp(signed.ctypes.data)
             cut = ratio if probes == 0 else 0.0
@@ -278,17 +345,18 @@ def search_allowed(
                 part = cells[low : min(low + BLOCK, n)]
                 if fetch:
                     stats[ABSENT] += fetch_lists(plan, part, part.size, address, counts, capacities, spans, flags)
-                size, more, here = scan_filtered(
-                    plan, part, part.size, words, floats, signed, scalars, operand, norm, places, out, pool, size
-                )
-                looked += more
-                allowed += here
+                size, place, n_samples, looked, allowed = scan_filtered(
+                    plan, part, words, floats, signed, scalars, operand, norm, places, out, pool, size, step, place,
+                    samples, n_samples,
+                )  # fmt: skip
+                stats[ROWS] += looked
+                stats[ALLOWED] += allowed
             stats[LISTS] += n
             stats[ROUNDS] += 1
             probes = wanted
-            wanted = more_probes(ladder, probes, min(size, k), k, looked, allowed, n_lists)
-        stats[ROWS] += looked
-        stats[ALLOWED] += allowed
+            found = nearest_found(pool, size, keys, near)
+            rank = rank_of(samples, n_samples, step, near, found) if found == k else 2.0 * plan.n_rows
+            wanted = more_probes(ladder, probes, found, k, rank, n_lists)
         if probes < wanted:
             if fetch:
                 stats[ABSENT] += fetch_vectors(plan, listed, spans, flags)

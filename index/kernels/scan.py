@@ -5,7 +5,7 @@ starts at a multiple of 64 bytes because cap is a multiple of 16 (``docs/storage
 address of the extent, offer ``(distance, row)`` keys to the heap and return its new size. Row numbers that a
 damaged file could hold are checked before they are offered, so that no later step reads out of bounds.
 
-Under a filter (``scan_places``) the row numbers are read first, and only allowed rows are compared with the query: at 1 %
+Under a filter (``allowed_places``) the row numbers are read first, and only allowed rows are compared with the query: at 1 %
 a list costs its column of row numbers and hardly any codes.
 """
 
@@ -200,8 +200,8 @@ def offer_places(out, n, places, rows, heap, size):
 
 
 @njit(cache=True, nogil=True)
-def scan_places(plan, extent, capacity, places, n, query, signed, scalars, operand, norm, out, heap, size):
-    """Scan the rows of a list that stand at ``places[:n]``; any kind of list.
+def distances_at(plan, extent, capacity, places, n, query, signed, scalars, operand, norm, out):
+    """Distances ``out[:n]`` of the rows of a list that stand at ``places[:n]``; any kind of list.
 
     ``query``, ``signed``, ``operand``: addresses of the query's floats, signed bytes and exact bytes, of which the kind
     of list decides what is read.
@@ -215,12 +215,12 @@ def scan_places(plan, extent, capacity, places, n, query, signed, scalars, opera
         n_factors, width = 1 if plan.metric == COSINE else 0, plan.dim * (2 if plan.kind == FLOAT16 else 4)
     codes = extent + column * (1 + n_factors)
     for i in range(min(n, PLACES_AHEAD)):
-        for line in range(0, width + 63, 64):
+        for line in range(0, width, 64):
             prefetch(np.uintp(codes + np.int64(places[i]) * width + line))
     for i in range(n):
         if i + PLACES_AHEAD < n:
             following = codes + np.int64(places[i + PLACES_AHEAD]) * width
-            for line in range(0, width + 63, 64):
+            for line in range(0, width, 64):
                 prefetch(np.uintp(following + line))
         at = np.int64(places[i])
         code, factor = codes + at * width, extent + column + 4 * at
@@ -230,4 +230,23 @@ def scan_places(plan, extent, capacity, places, n, query, signed, scalars, opera
             out[i] = byte_distance(code, factor, column, plan.dim, plan.kind, operand, norm, plan.metric)
         else:
             out[i] = float_distance(code, factor, plan.dim, plan.kind, query, plan.metric)
-    return offer_places(out, n, places, extent, heap, size)
+
+
+@njit(cache=True, nogil=True)
+def sampled_places(rows, count, first, step, places):
+    """Every ``step``-th place of a list from ``first`` on, without copies of rows whose nearest list is another one.
+
+    Returns
+    -------
+    int
+        Places in ``places`` (int32, written).
+    int
+        The place to begin with in the next list, if both were one.
+    """
+    n = 0
+    i = first
+    while i < count:
+        places[n] = i
+        n += np.int64(load_u32(np.uintp(rows + i * 4)) <= ROW_MASK)
+        i += step
+    return n, i - count
