@@ -45,7 +45,7 @@ OBJECT_BYTES = 900
 GIVEN_AHEAD = 4
 """Cells that a navigator outside the kernel chooses for a filtered query, for each list it reads first: it may go on."""
 
-SAMPLED, LEAST_STEP = 16, 4
+SAMPLED, LEAST_STEP = 12, 4
 """A filtered query compares so many of the rows that are nearer than the k-th allowed one, to know its rank among all, but
 never more than one in ``LEAST_STEP`` of the rows it looks at."""
 

@@ -41,6 +41,9 @@ GROWTH = 4
 WORTH = 1.15
 """A round is worth its navigation when it asks for more than so many times the probes before it."""
 
+CHANCE, FEW_PAIRS, MOST_CLUMPED = 1.5, 20.0, 4.0
+"""Of ``clumping``."""
+
 MOST_SAMPLES = 8192  # distances of a query that its ranks are read from
 BLOCK = 256  # lists whose reading is started together
 AHEAD = 512  # bytes of the next lists' row numbers asked for
@@ -78,6 +81,18 @@ def rank_of(samples, n, step, near, found):
             for j in range(found):
                 before += np.int64(samples[i] <= near[j])
     return 2.0 * step * before / found
+
+
+@njit(cache=True, nogil=True)
+def clumping(lists, allowed, pairs):
+    """Factor by which the rank of an allowed row understates how hard it is to find, 1 to ``MOST_CLUMPED``.
+
+    Where a filter goes with the vectors, allowed rows share lists, so those that are looked for are found or missed
+    together. ``pairs`` (ordered pairs of allowed rows in the same list) is compared with what it would be if the
+    ``allowed`` rows lay in the ``lists`` by chance; lists of unequal length alone give up to ``CHANCE`` times as many.
+    """
+    expected = CHANCE * allowed * allowed / max(lists, 1)
+    return min(MOST_CLUMPED, max(1.0, (pairs + FEW_PAIRS) / (expected + FEW_PAIRS)))
 
 
 @njit(cache=True, nogil=True)
@@ -163,8 +178,8 @@ def scan_filtered(
     -------
     size, first, n_samples : int
         For the next call.
-    looked, allowed : int
-        Rows looked at, and those of them that are allowed.
+    looked, allowed, pairs : int
+        Rows looked at, those of them that are allowed, and ordered pairs of allowed rows in the same list.
     """
     address = array_u64(np.uintp(plan.list_address), plan.n_cells)
     counts = array_u32(np.uintp(plan.list_count), plan.n_cells)
@@ -173,6 +188,7 @@ def scan_filtered(
     query, codes, exact = np.uintp(floats.ctypes.data), np.uintp(signed.ctypes.data), np.uintp(operand.ctypes.data)
     looked = 0
     allowed = 0
+    pairs = 0
     for i in range(cells.size):
         at = number_of(cells[i])
         if i + 2 < cells.size:
@@ -184,6 +200,7 @@ def scan_filtered(
         here = allowed_places(extent, count, n_rows, words, places)
         if here > 0:
             allowed += here
+            pairs += here * (here - 1)
             distances_at(plan, extent, capacity, places, here, query, codes, scalars, exact, norm, out)
             size = offer_places(out, here, places, extent, heap, size)
         if step > 0:
@@ -192,7 +209,7 @@ def scan_filtered(
             mine = samples[n_samples : n_samples + here]
             distances_at(plan, extent, capacity, places, here, query, codes, scalars, exact, norm, mine)
             n_samples += here
-    return size, first, n_samples, looked, allowed
+    return size, first, n_samples, looked, allowed, pairs
 
 
 @njit(cache=True, nogil=True)
@@ -337,6 +354,7 @@ def search_allowed(
         norm = prepare_bytes(queries[q], plan.kind, operand) if plan.kind == INT8 or plan.kind == UINT8 else 0
         visited[:] = 0
         size, probes, wanted, place, n_samples = 0, 0, min(nprobe, n_lists), 0, 0
+        lists, allowed, pairs = 0, 0, 0
         while probes < wanted <= most:
             at = np.uintp(signed.ctypes.data)
             cut = ratio if probes == 0 else 0.0
@@ -345,17 +363,20 @@ def search_allowed(
                 part = cells[low : min(low + BLOCK, n)]
                 if fetch:
                     stats[ABSENT] += fetch_lists(plan, part, part.size, address, counts, capacities, spans, flags)
-                size, place, n_samples, looked, allowed = scan_filtered(
+                size, place, n_samples, looked, more, two = scan_filtered(
                     plan, part, words, floats, signed, scalars, operand, norm, places, out, pool, size, step, place,
                     samples, n_samples,
                 )  # fmt: skip
                 stats[ROWS] += looked
-                stats[ALLOWED] += allowed
+                stats[ALLOWED] += more
+                allowed, pairs = allowed + more, pairs + two
             stats[LISTS] += n
+            lists += n
             stats[ROUNDS] += 1
             probes = wanted
             found = nearest_found(pool, size, keys, near)
             rank = rank_of(samples, n_samples, step, near, found) if found == k else 2.0 * plan.n_rows
+            rank *= clumping(lists, allowed, pairs)
             wanted = more_probes(ladder, probes, found, k, rank, n_lists)
         if probes < wanted:
             if fetch:
