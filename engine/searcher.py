@@ -80,7 +80,7 @@ class Searcher:
 
     __slots__ = (
         "_address", "_capacity", "_counts", "_mappings", "_numbers", "_place", "_settings", "_sorted", "bases",
-        "changed", "core", "curve", "longest", "n_lists", "n_records", "navigator", "plan", "tenant", "used",
+        "changed", "core", "curve", "longest", "n_listed", "n_lists", "n_records", "navigator", "plan", "tenant", "used",
         "valid_to",
     )  # fmt: skip
 
@@ -130,6 +130,7 @@ class Searcher:
             plan["vector_bytes"] = settings.vector_bytes
             plan["half"] = int(settings.dtype_name == "float16")
         self.plan = plan
+        self.n_listed = int(self._counts.sum())
         self.longest = max(self.navigator.scratch(), int(self._counts.max()), 1)
 
     @property
@@ -268,7 +269,7 @@ class Searcher:
         """What the plan of a filtered search depends on."""
         settings = self._settings
         return Facts(
-            n_records=self.n_records, n_lists=self.n_lists, n_listed=int(self._counts.sum()), k=k, n_allowed=n_allowed,
+            n_records=self.n_records, n_lists=self.n_lists, n_listed=self.n_listed, k=k, n_allowed=n_allowed,
             code_bytes=settings.dim if settings.kind == SQ8 else settings.vector_bytes,
             vector_bytes=settings.vector_bytes if settings.kind == SQ8 else 0,
         )  # fmt: skip

@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "storage": {"lmdb", "numpy", "xxhash"},
     "index/kernels": {"llvmlite", "numba", "numpy"},
     "index": {"numpy"},
-    "engine": {"numpy"},
+    "engine": {"numpy", "pyroaring"},
     "api": {"numpy", "rich", "typer"},
     "face": set(),
 }
