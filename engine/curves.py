@@ -28,7 +28,7 @@ OWN_FROM = 128
 GROWTH, GROWTH_OF_SMALL = 0.5, 0.75
 """Powers by which the lists needed for a recall are taken to grow with a tenant's lists."""
 
-SHARED_MARGIN = 0.25
+SHARED_MARGIN = 0.5
 """Share of what is allowed to be missed that a shared curve must leave: tenants of a class differ by about a point."""
 
 POWER, POWER_BEYOND = 0.3, 0.45
