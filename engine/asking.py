@@ -130,13 +130,16 @@ class Scope:
         """Rows and scores of the records whose documents fit words best."""
         filters, chosen, snapshot = self.opened.filters, self.question.where, self.snapshot
         with self.explanation.stage("filter"):
-            visible = {one.number: filters.of(snapshot, one, None).bitmap for one in self.members}
+            visible = {one.number: one for one in self.members}
             allowed = None
             if chosen is not None:
                 allowed = {one.number: filters.of(snapshot, one, chosen).bitmap for one in self.members}
         with self.explanation.stage("words"):
             numbers = [member.number for member in self.members]
-            return keyword.search(snapshot, numbers, self.opened.live.analyzer, text, k, visible, allowed)
+            analyzer = self.opened.live.analyzer
+            return keyword.search(
+                snapshot, numbers, analyzer, text, k, lambda number: filters.of(snapshot, visible[number], None).bitmap, allowed
+            )
 
 
 def _explained(

@@ -33,6 +33,8 @@ class Explanation:
     Attributes
     ----------
     n_queries : int
+    total_us : float or None
+        Microseconds of the whole call, once it has returned.
     stages : dict of str to float
         Microseconds, in the order in which stages first ran.
     tenants : list of dict
@@ -42,6 +44,7 @@ class Explanation:
     def __init__(self, n_queries: int = 1) -> None:
         self.n_queries = n_queries
         self.stages: dict[str, float] = {}
+        self.total_us: float | None = None
         self.tenants: list[dict[str, Any]] = []
 
     @contextmanager
