@@ -27,7 +27,7 @@ EVERYTHING = Include()
 LEAST_FUSED = 100
 """Candidates that either side of a hybrid search gives at least."""
 
-Found = list[tuple[Rows, Floats]]
+Found = list[tuple[Rows, npt.NDArray[np.floating[Any]]]]
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that would cost a microsecond a query
@@ -193,9 +193,9 @@ def _hybrid(scope: Scope) -> Hits:
         worded = scope.words(text, depth)
         with scope.explanation.stage("fuse"):
             if question.fusion == "rrf":
-                found.append(fusion.rrf([dense, worded], question.k))
+                found.append(fusion.reciprocal_rank(dense[0], worded[0], question.k))
             else:
-                found.append(fusion.weighted(dense, worded, question.alpha, question.k))
+                found.append(fusion.weighted(dense, worded, question.k, question.alpha))
     return _ranked(scope, found)
 
 
