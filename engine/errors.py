@@ -13,6 +13,7 @@
     ├── ConflictError                     the tenant has a record of that id already
     ├── MissingEmbedderError              a text came to a collection that was opened without an embedder
     ├── ModelMismatchError                the embedder's model is not the one that made the collection's vectors
+    ├── MissingPackageError (ImportError)  an optional package is not installed; the message names the extra
     └── StorageError ...                  damaged, foreign, busy, full or closed files
 """
 
@@ -31,6 +32,18 @@ class ArgumentError(RametError, ValueError):
 
     def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str]]:
         return type(self), (self.argument, self.problem)
+
+
+class MissingPackageError(RametError, ImportError):
+    """A package that only some users need is not installed: the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f'{package} is not installed; install it with: pip install "ramet[{extra}]"')
+        self.package = package
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str]]:
+        return type(self), (self.package, self.extra)
 
 
 class UnknownCollectionError(RametError, KeyError):

@@ -12,12 +12,14 @@ from ramet.storage import catalog
 from ramet.storage.content import ContentReader
 from ramet.storage.core import Core, State
 from ramet.storage.errors import ClosedError, CorruptionError, ForkError, MissingError, StorageError
+from ramet.storage.fields import FieldReader
 from ramet.storage.format import PAGE_BYTES, POSTINGS, ROWS, VECTORS, ListLayout, checksum
 from ramet.storage.mapping import Mapping
 from ramet.storage.reader import LIST_DTYPE, U8, U32, storage_errors
 from ramet.storage.reader import check_directory as check_lists
 from ramet.storage.records import LONG_ID
 from ramet.storage.registry import close_unused
+from ramet.storage.terms import TermReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ def end_reading(core: Core, token: object, txn: Any) -> None:
             close_unused(core)
 
 
-class Snapshot(ContentReader):
+class Snapshot(ContentReader, FieldReader, TermReader):
     """A committed state of a collection. Made by `Store.read`; a context manager.
 
     It pins its state by an LMDB read transaction: nothing that it can reach is reused before `close`, in this or any
