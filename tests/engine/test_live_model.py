@@ -324,7 +324,7 @@ class Live(RuleBasedStateMachine):
 
     @invariant()
     def filters_and_words_agree(self):
-        """After every step: one filter by pages, near vectors under a filter, and words, in turns here and elsewhere."""
+        """After every step: a filter by pages, near vectors under it, and words, in turns here and elsewhere."""
         if not hasattr(self, "model"):
             return
         self.n_steps = i = self.n_steps + 1
