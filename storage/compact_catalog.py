@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ramet.storage import catalog, lmdbfile, records, tenants
+from ramet.storage.compact_fields import write_fields
 from ramet.storage.compact_files import Lists, Source, check_blocks, new_file, write_lists, write_slots, write_vectors
 from ramet.storage.format import CATALOG, POSTINGS, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS, concatenated
 from ramet.storage.reader import I64
@@ -138,7 +139,7 @@ def _put_rows(source: Source, building: Building, lists: Lists, too_long: I64) -
 
 
 def _put_rest(source: Source, building: Building, txn: int) -> None:
-    """Write blobs, tenants by number, children, waiting lists and uses of cells; the logs begin anew."""
+    """Write blobs, tenants by number, children, waiting lists, uses of cells and filters; the logs begin anew."""
     _copy(source, building, catalog.BLOBS)
     for member in source.snapshot.members():
         fresh = replace(member, changed=txn, logged=txn, n_log=0)
@@ -148,3 +149,4 @@ def _put_rest(source: Source, building: Building, txn: int) -> None:
     for table in (catalog.PENDING, catalog.USES):
         for piece in in_pieces(catalog.scan(source.snapshot.transaction, table)):
             building.put([key for key, _ in piece], [value for _, value in piece])
+    write_fields(source, building.put)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ def _chunked(rows: I64, metadata: list[Record | None]) -> list[_Chunk]:
     """Sort records whose rows rise by chunk, field and value."""
     starts = np.flatnonzero(np.diff(rows >> CHUNK_BITS, prepend=-1)).tolist()
     found, numbers = [], rows.tolist()
-    for first, last in zip(starts, [*starts[1:], len(numbers)], strict=True):
+    for first, last in pairwise([*starts, len(numbers)]):
         part = numbers[first:last]
         fields = by_field(part, metadata[first:last])
         found.append(_Chunk(key=CHUNK_KEY.pack(part[0] >> CHUNK_BITS), rows=part, fields=fields))
