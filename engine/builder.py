@@ -15,6 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from ramet.engine.calibrate import measure
+from ramet.engine.contents import Content, Contents
 from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
 from ramet.engine.curves import OWN, to_meta
 from ramet.engine.errors import NotEmptyError
@@ -22,6 +23,7 @@ from ramet.engine.hits import BuildReport
 from ramet.engine.navigation import NAVIGATOR, pack_navigator
 from ramet.engine.searcher import Searcher
 from ramet.engine.settings import Settings
+from ramet.engine.text.analysis import Analyzer
 from ramet.index.assign import Assignment, ClosureConfig
 from ramet.index.build import make_lists
 from ramet.index.clustering import ClusterConfig
@@ -43,6 +45,7 @@ HELD_OUT_BUDGET = 1e8
 HELD_OUT_FROM = 2000
 """Records from which a collection has a measured curve; smaller ones read all lists."""
 CELLS_AT_A_TIME = 2048
+ROWS_AT_A_TIME = 65_536
 """Posting lists composed in memory at a time."""
 
 
@@ -119,7 +122,14 @@ def held_out(n: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def build(
-    store: Store, settings: Settings, vectors: Vectors, ids: list[str], options: BuildOptions, progress: Progress | None
+    store: Store,
+    settings: Settings,
+    vectors: Vectors,
+    ids: list[str],
+    content: Content,
+    analyzer: Analyzer,
+    options: BuildOptions,
+    progress: Progress | None,
 ) -> BuildReport:
     """Fill an empty collection.
 
@@ -148,6 +158,11 @@ def build(
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)
         with clock.stage("write"):
             order = _write(writer, settings, vectors, ids, options, tree, assignment)
+            contents = Contents(writer, analyzer)
+            contents.store(0, len(order), content.taken(order.tolist()))
+            tenant = writer.ensure_tenant(options.tenant)
+            for first in range(0, len(order), ROWS_AT_A_TIME):
+                contents.enter(tenant, np.arange(first, min(first + ROWS_AT_A_TIME, len(order))))
     with clock.stage("measure"):
         curve = _measure(store, settings, vectors, queries, order, options)
     return BuildReport(

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine.contents import Contents
 from ramet.engine.placement import Placement
 from ramet.engine.placements import Placements
 from ramet.engine.settings import Settings
+from ramet.engine.text.analysis import Analyzer
 from ramet.index.codes import encode_rows
 from ramet.index.source import ArraySource
 from ramet.storage.errors import CorruptionError
-from ramet.storage.format import COPY, POSTINGS, ROW_MASK
+from ramet.storage.format import COPY, NO_LIST, POSTINGS, ROW_MASK
 from ramet.storage.homes import HomeTable
 from ramet.storage.postings import ListBatch, ListEdit
 from ramet.storage.writer import Writer
@@ -29,6 +31,7 @@ SLACK = 0.35
 
 ROOT = 0
 NO_PARENT = 0xFFFFFFFF
+_NO_CELLS = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +60,21 @@ class Change:
         Of this transaction.
     pool : Executor, optional
         Threads for assignments.
+    analyzer : Analyzer
+        Takes documents apart into words.
     """
 
-    def __init__(self, writer: Writer, settings: Settings, placements: Placements, pool: Executor | None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        settings: Settings,
+        placements: Placements,
+        pool: Executor | None,
+        analyzer: Analyzer,
+    ) -> None:
         self.writer = writer
         self.settings = settings
+        self.contents = Contents(writer, analyzer)
         self.pool = pool
         self._placements = placements
         self._fresh: tuple[int, npt.NDArray[Any]] | None = None
@@ -119,8 +132,8 @@ class Change:
         homes = self.writer.homes_of(rows)
         first = homes.starts[:-1]
         keys = homes.tenants[first].astype(np.uint64) << np.uint64(32) | homes.cells[first]
-        out = np.empty((len(rows), self.settings.dim), self.settings.dtype)
-        for key in np.unique(keys).tolist():
+        out = np.zeros((len(rows), self.settings.dim), self.settings.dtype)
+        for key in np.unique(keys[~homes.bare]).tolist():
             mine = np.flatnonzero(keys == np.uint64(key))
             content = self.writer.read_list(key >> 32, key & 0xFFFFFFFF)
             held = content.rows & np.uint32(ROW_MASK)
@@ -140,11 +153,24 @@ class Change:
 
     # ------------------------------------------------------------------------------------------------ lists
 
-    def insert(self, tenant: int, rows: npt.NDArray[Any]) -> tuple[I64, U32]:
+    def insert(self, tenant: int, rows: npt.NDArray[Any], bare: npt.NDArray[np.bool_] | None = None) -> tuple[I64, U32]:
         """Put rows that the tenant does not have into its lists; returns them, CSR ``(starts, cells)``.
 
-        The caller stores them as the rows' homes.
+        The caller stores them as the rows' homes. ``bare`` rows have no vector: `NO_LIST` stands for their list.
         """
+        self.contents.enter(tenant, rows, bare)
+        if bare is None or not bare.any():
+            return self._list(tenant, rows)
+        starts, cells = self._list(tenant, rows[~bare]) if not bare.all() else (np.zeros(1, np.int64), _NO_CELLS)
+        counts = np.ones(len(rows), np.int64)
+        counts[~bare] = np.diff(starts)
+        ends = np.cumsum(counts)
+        every = np.full(int(ends[-1]), NO_LIST, np.uint32)
+        every[np.repeat(~bare, counts)] = cells
+        return np.concatenate([[0], ends]), every
+
+    def _list(self, tenant: int, rows: npt.NDArray[Any]) -> tuple[I64, U32]:
+        """Put rows that have vectors into lists."""
         placement = self.tidied(tenant)
         points = self.points(rows)
         starts, cells = placement.assign(points, self.pool)
@@ -166,8 +192,12 @@ class Change:
         points : float32 array (n, dim)
             Their vectors, from `points`.
         """
+        gone = np.unique(homes.of_row[homes.tenants == tenant])
+        self.contents.leave(tenant, rows[gone], homes.bare[gone])
+        mine = (homes.tenants == tenant) & (homes.cells != NO_LIST)
+        if not mine.any():
+            return
         placement = self.placement(tenant)
-        mine = homes.tenants == tenant
         of_row, cells = homes.of_row[mine], homes.cells[mine]
         first = np.concatenate([[True], of_row[1:] != of_row[:-1]]) if len(of_row) else np.zeros(0, bool)
         home = placement.positions(cells[first])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
@@ -20,6 +21,7 @@ MAX_NAME_BYTES = 480
 DEFAULT_TENANT = "default"
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _BLOCK = 65_536
+INCLUDABLE = ("documents", "metadata", "vectors")
 
 Vectors = npt.NDArray[Any]
 
@@ -218,8 +220,8 @@ def names(ids: object, argument: str, *, twice: bool = False) -> list[str]:
 
 def batch(
     ids: object, vectors: object, tenant: object, settings: Settings
-) -> tuple[list[str], Vectors, str | list[str]]:
-    """Records that are to be written: ids, vectors in the stored form, and whose they are.
+) -> tuple[list[str], Vectors, npt.NDArray[np.bool_] | None, str | list[str]]:
+    """Records that are to be written: ids, vectors in the stored form, which have none, and whose they are.
 
     Raises
     ------
@@ -237,14 +239,29 @@ def batch(
         )
     else:
         owners = [name(value, f"tenant[{i}]") for i, value in enumerate(tenant)]
-    if _is_nothing(vectors, settings.dim):
-        block = np.empty((0, settings.dim), settings.dtype)
-    else:
-        block = stored_form(vectors, settings)
+    block, bare = _with_gaps(vectors, ids, settings)
     found = record_ids(ids, len(block), owners)  # type: ignore[arg-type]
     if not isinstance(owners, str) and len(owners) != len(found):
         raise ArgumentError("tenant", f"{len(owners)} tenants for {len(found)} records; pass one name, or one for each")
-    return found, block, owners
+    return found, block, bare, owners
+
+
+def _with_gaps(vectors: object, ids: object, settings: Settings) -> tuple[Vectors, npt.NDArray[np.bool_] | None]:
+    """Vectors in the stored form, zeros where there is none, and where that is; None: nowhere."""
+    if vectors is None:
+        n = len(ids) if isinstance(ids, Sized) else 0
+        return np.zeros((n, settings.dim), settings.dtype), np.ones(n, bool) if n else None
+    if _is_nothing(vectors, settings.dim):
+        return np.empty((0, settings.dim), settings.dtype), None
+    if not isinstance(vectors, (list, tuple)) or all(one is not None for one in vectors):
+        return stored_form(vectors, settings), None
+    bare = np.array([one is None for one in vectors], bool)
+    filling = next((one for one in vectors if one is not None), None)
+    if filling is None:
+        return np.zeros((len(bare), settings.dim), settings.dtype), bare
+    block = stored_form([filling if one is None else one for one in vectors], settings)  # rows keep their numbers
+    block[bare] = 0
+    return block, bare
 
 
 def _is_nothing(vectors: object, dim: int) -> bool:
@@ -322,3 +339,52 @@ def prune_ratio(value: object, settings: Settings) -> float:
     if settings.metric_name == "ip":
         raise ArgumentError("prune", "works on distances; with metric 'ip' use nprobe or recall")
     return float(value)
+
+
+def fraction(value: object, argument: str) -> float:
+    """A number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= float(value) <= 1:
+        raise ArgumentError(argument, f"must be a number from 0 to 1, got {value!r}")
+    return float(value)
+
+
+def texts(value: object) -> tuple[list[str] | None, bool]:
+    """Questions in words, and whether it is a single one; None when there is none."""
+    if value is None:
+        return None, False
+    if isinstance(value, str):
+        return [value], True
+    if not isinstance(value, Iterable):
+        raise ArgumentError("text", f"must be a str or a list of them, got {type(value).__name__}")
+    found = list(value)
+    for i, one in enumerate(found):
+        if not isinstance(one, str):
+            raise ArgumentError(f"text[{i}]", f"must be str, got {type(one).__name__}")
+    return found, False
+
+
+def as_many_texts(found: list[str] | None, n: int) -> None:
+    """Refuse another number of texts than of vectors."""
+    if found is not None and len(found) != n:
+        raise ArgumentError("text", f"{len(found)} texts for {n} vectors; pass one for each")
+
+
+def included(include: object) -> frozenset[str]:
+    """What is to come with ids."""
+    if isinstance(include, str) or not isinstance(include, Iterable):
+        raise ArgumentError("include", f"must be a list, got {include!r}; name some of {', '.join(INCLUDABLE)}")
+    found = list(include)
+    for one in found:
+        if one not in INCLUDABLE:
+            raise ArgumentError("include", f"{one!r} is not known; name some of {', '.join(INCLUDABLE)}")
+    return frozenset(found)
+
+
+def cursor(value: object) -> str | None:
+    """The id behind which a page begins, from what the page before gave."""
+    if value is None:
+        return None
+    try:
+        return name(base64.urlsafe_b64decode(str(value).encode("ascii")).decode(), "cursor")
+    except (ValueError, ArgumentError) as error:
+        raise ArgumentError("cursor", f"{value!r} is none; pass `records.cursor` of the page before") from error

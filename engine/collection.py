@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ramet.engine import checks, reads
+from ramet.engine import checks, records
+from ramet.engine.asking import begin
 from ramet.engine.builder import BuildOptions, Progress, build
 from ramet.engine.calibrate import measure
+from ramet.engine.collection_reads import CollectionReads
+from ramet.engine.collection_search import CollectionSearch
+from ramet.engine.collection_texts import CollectionTexts
 from ramet.engine.collection_writes import CollectionWrites
-from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
+from ramet.engine.curve import RecallCurve
 from ramet.engine.curves import OWN, to_meta
 from ramet.engine.errors import ArgumentError, one_of
-from ramet.engine.hits import BuildReport, CurvePoint, Hits, Record
-from ramet.engine.live import Live
-from ramet.engine.residency import Residency
-from ramet.engine.search import Effort, search
-from ramet.engine.searcher import Searcher
-from ramet.engine.searchers import Searchers, StaleSnapshotError
-from ramet.engine.settings import Settings
-from ramet.engine.stats import collect
+from ramet.engine.hits import BuildReport, CurvePoint
+from ramet.engine.opened import Opened
 from ramet.engine.threads import n_cores
 from ramet.index import defaults
 from ramet.index.assign import ClosureConfig
 from ramet.index.clustering import ClusterConfig
-from ramet.storage.format import POSTINGS
-from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
 
 if TYPE_CHECKING:
     from ramet.storage.findings import VerifyReport
 
 
-class Collection(CollectionWrites):
+class Collection(CollectionWrites, CollectionTexts, CollectionSearch, CollectionReads):
     """Vectors of one dimension, metric and dtype in one directory. Get one from `Database`; threads may share it."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._settings = Settings.from_storage(store.settings)
-        self._residency = Residency(may_ask=os.access(store.path / POSTINGS, os.W_OK))
-        self._searchers = Searchers(self._settings)
-        self._live = Live(store, self._settings)
+        self._opened = opened = Opened.of(store)
+        self._store, self._settings, self._live = store, opened.settings, opened.live
         self.closed = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -67,6 +59,8 @@ class Collection(CollectionWrites):
         vectors: Any,
         ids: Sequence[str] | None = None,
         *,
+        documents: Sequence[str | None] | None = None,
+        metadata: Sequence[dict[str, Any] | None] | None = None,
         tenant: str = checks.DEFAULT_TENANT,
         clusters: int | str | None = None,
         list_size: int | None = None,
@@ -85,6 +79,8 @@ class Collection(CollectionWrites):
             of the vectors, also when they come from a mapped file.
         ids : sequence of str, optional
             One for each vector; "0", "1", ... when left out.
+        documents, metadata : sequences, optional
+            As in `upsert`.
         tenant : str
             Owner of the records. Others can be added by `upsert`.
         clusters : int or "auto", optional
@@ -135,7 +131,8 @@ class Collection(CollectionWrites):
             navigation=one_of(navigation, "navigation", ("groups", "hnsw")),
             n_threads=checks.given(n_threads, n_cores(), "n_threads", 1024),
         )
-        return build(self._store, self._settings, block, names, options, progress)
+        content = records.content(documents, metadata, len(block))
+        return build(self._store, self._settings, block, names, content, self._live.analyzer, options, progress)
 
     def calibrate(
         self, queries: Any, *, tenant: str = checks.DEFAULT_TENANT, n_threads: int | None = None
@@ -158,7 +155,7 @@ class Collection(CollectionWrites):
         threads = checks.given(n_threads, n_cores(), "n_threads", 1024)
         if len(block) < 2:
             raise ArgumentError("queries", f"{len(block)} is too few to measure recall; pass some hundred")
-        snapshot, searchers = self._begin((checks.name(tenant, "tenant"),))
+        snapshot, searchers = begin(self._opened, (checks.name(tenant, "tenant"),))
         with snapshot:
             if not searchers:
                 raise ArgumentError("tenant", f"{tenant!r} has no records to measure on")
@@ -169,166 +166,6 @@ class Collection(CollectionWrites):
             writer.set_meta(OWN.format(tenant=searcher.tenant), to_meta(curve, given=True))
             writer.touch(searcher.tenant)
         return curve.table()
-
-    # ------------------------------------------------------------------------------------------------ reading
-
-    def query(
-        self,
-        vectors: Any,
-        k: int = 10,
-        *,
-        tenant: str | Sequence[str] = checks.DEFAULT_TENANT,
-        recall: float | None = None,
-        nprobe: int | None = None,
-        exact: bool = False,
-        prune: float | None = None,
-        n_threads: int | None = None,
-        with_vectors: bool = False,
-        check: bool = False,
-    ) -> Hits:
-        """The records nearest to one query or to each query of a batch.
-
-        Parameters
-        ----------
-        vectors : array-like (dim,) or (n, dim)
-        k : int
-            Results wanted; fewer come back when the tenant has fewer records.
-        tenant : str or sequence of str
-            Whose records; a tenant without records gives no hits. Several tenants are searched on one snapshot, each
-            with ``nprobe`` lists or to the recall target, and a record that more than one of them sees comes back
-            once. Lists of other tenants are not read.
-        recall : float, optional
-            Share of the true k nearest to find on average (default 0.95): sets the number of posting lists read, by
-            the curve measured on this collection for k = 10 and 100. Another k uses the next larger of the two; beyond
-            100 the number of lists is extrapolated. A target beyond the curve reads every list; 1.0 is exact search.
-        nprobe : int, optional
-            Posting lists to read, instead of ``recall``.
-        exact : bool
-            Read every list and compare full-precision vectors.
-        prune : float, optional
-            Skip lists whose centroid is farther than this ratio (of true distances, > 1) times the nearest one's.
-        n_threads : int, optional
-            Threads for a batch (default: all cores). One query runs on the calling thread.
-        with_vectors : bool
-            Return the stored vectors as well.
-        check : bool
-            Verify the checksum of every list read first (slow).
-
-        Returns
-        -------
-        Hits
-
-        Raises
-        ------
-        ArgumentError
-            A wrong argument.
-        CorruptionError
-            Damaged files, where that was noticed.
-        """
-        queries, single = checks.query_form(vectors, self._settings)
-        if type(k) is not int or not 0 < k <= checks.MAX_K:
-            k = checks.positive(k, "k", checks.MAX_K)
-        if (recall is not None) + (nprobe is not None) + bool(exact) > 1:
-            raise ArgumentError("recall", "is given together with nprobe or exact; pass one of the three")
-        effort = Effort(
-            recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
-            nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
-            exact=bool(exact) or recall == 1.0,
-            ratio=0.0 if prune is None else checks.prune_ratio(prune, self._settings),
-            n_threads=1 if single and n_threads is None else checks.given(n_threads, n_cores(), "n_threads", 1024),
-        )
-        names = (tenant,) if type(tenant) is str and tenant in self._searchers else checks.tenants(tenant)
-        snapshot, searchers = self._begin(names)
-        with snapshot:
-            if not searchers or len(queries) == 0:
-                return reads.no_hits(len(queries), single, self._settings, with_vectors)
-            if check:
-                for searcher in searchers:
-                    reads.check_lists(snapshot, searcher, queries, effort.probes(searcher, k))
-            rows, distances = search(searchers, queries, k, effort, self._residency)
-            sources = [searcher.tenant for searcher in searchers] if with_vectors else None
-            return reads.hits(snapshot, self._settings, rows, distances, single, sources)
-
-    def scanned(
-        self,
-        vectors: Any,
-        *,
-        tenant: str = checks.DEFAULT_TENANT,
-        recall: float | None = None,
-        nprobe: int | None = None,
-    ) -> float:
-        """Rows that a query compares its vector with, on average over the queries, copies in several lists included.
-
-        What a recall costs, whatever the machine; arguments as in `query`.
-        """
-        queries, _ = checks.query_form(vectors, self._settings)
-        effort = Effort(
-            recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
-            nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
-        )
-        snapshot, searchers = self._begin(checks.tenants(tenant))
-        with snapshot:
-            return sum(s.rows_scanned(queries, effort.probes(s, 10), self._residency) for s in searchers)
-
-    def _begin(self, names: tuple[str, ...]) -> tuple[Snapshot, list[Searcher]]:
-        """A snapshot, which the caller closes, and the searchers of the tenants that have records in it."""
-        while True:
-            snapshot = self._store.read()
-            try:
-                found = [self._searchers.of(snapshot, name) for name in names]
-            except StaleSnapshotError:  # another thread has seen a newer commit since: so do we
-                snapshot.close()
-                continue
-            except BaseException:
-                snapshot.close()
-                raise
-            return snapshot, [searcher for searcher in found if searcher is not None and searcher.n_lists]
-
-    def get(
-        self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, with_vectors: bool = True
-    ) -> list[Record]:
-        """Records by id, in the order asked for; ids that do not exist are left out.
-
-        Vectors come back bit for bit as they were put in.
-        """
-        names = checks.names(ids, "ids", twice=True)
-        with self._store.read() as snapshot:
-            number = snapshot.tenant_number(checks.name(tenant, "tenant"))
-            return (
-                [] if number is None else reads.records(snapshot, self._settings, number, tenant, names, with_vectors)
-            )
-
-    def count(self, tenant: str | None = None) -> int:
-        """Records of a tenant, or of all together."""
-        with self._store.read() as snapshot:
-            if tenant is None:
-                return snapshot.n_live
-            number = snapshot.tenant_number(checks.name(tenant, "tenant"))
-            return 0 if number is None else snapshot.count(number)
-
-    def __len__(self) -> int:
-        """Records of all tenants."""
-        return self.count()
-
-    def __bool__(self) -> bool:
-        """Always true: an empty collection is a collection."""
-        return True
-
-    def stats(self, tenant: str | None = None) -> dict[str, Any]:
-        """Sizes, list lengths, recall curves: everything JSON-able.
-
-        ``rows`` are row numbers in use, those of deleted records included; when they are many times ``records``, it is
-        time to `compact`. ``waiting``: lists that will be split or merged by the next writes. ``tenants`` describes
-        the 20 largest, or only ``tenant``.
-
-        Raises
-        ------
-        UnknownTenantError
-            No tenant of that name.
-        """
-        name = None if tenant is None else checks.name(tenant, "tenant")
-        with self._store.read() as snapshot:
-            return collect(snapshot, self._settings, self._store.path, name)
 
     # --------------------------------------------------------------------------------------------- maintenance
 
@@ -363,8 +200,7 @@ class Collection(CollectionWrites):
     def close(self) -> None:
         """Give the files back; the collection cannot be used afterwards."""
         self.closed = True
-        self._searchers.clear()
-        self._store.close()
+        self._opened.close()
 
     def __enter__(self) -> Collection:
         return self

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ramet.engine import checks
-from ramet.engine.errors import one_of
+from ramet.engine import checks, records
+from ramet.engine import where as filters
+from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.live import Live
 from ramet.engine.settings import Settings
@@ -23,8 +24,10 @@ class CollectionWrites:
     def upsert(
         self,
         ids: Sequence[str],
-        vectors: Any,
+        vectors: Any = None,
         *,
+        documents: Sequence[str | None] | None = None,
+        metadata: Sequence[dict[str, Any] | None] | None = None,
         tenant: str | Sequence[str] = checks.DEFAULT_TENANT,
         on_conflict: str = "replace",
         timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -39,8 +42,14 @@ class CollectionWrites:
         ----------
         ids : sequence of str
             Each once for a tenant.
-        vectors : array-like (n, dim)
-            One for each id; none at all is a call that does nothing.
+        vectors : array-like (n, dim), optional
+            One for each id. Records without a vector are found by words and filters only: leave the argument out, or
+            put None into a list.
+        documents : sequence of str or None, optional
+            Text of each record, 4 MiB at most, kept with it and found by words.
+        metadata : sequence of dict or None, optional
+            Flat: field -> str, int, float, bool, datetime or list of str; what ``where=`` goes by.
+            A record that is replaced takes nothing over from the old one.
         tenant : str or sequence of str
             Owner of all records, or the owner of each. Tenants are made as needed.
         on_conflict : str
@@ -68,18 +77,28 @@ class CollectionWrites:
             again with all records is safe.
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
-        names, block, owners = checks.batch(ids, vectors, tenant, self._settings)
-        return self._live.upsert(
-            names, block, owners, on_conflict=action, timeout_s=checks.seconds(timeout_s, "timeout_s")
-        )
+        found = records.checked(ids, vectors, documents, metadata, tenant, self._settings)
+        return self._live.upsert(found, on_conflict=action, timeout_s=checks.seconds(timeout_s, "timeout_s"))
 
     def delete(
-        self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        where: Any = None,
+        tenant: str = checks.DEFAULT_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> int:
         """Delete records, for everybody they are granted to as well; returns how many there were.
 
         Ids that the tenant does not have are passed over, so deleting twice is no error. The records are out of every
         list from the next snapshot on; their bytes stay in the files until `compact`.
+
+        Parameters
+        ----------
+        ids : sequence of str, optional
+        where : dict, optional
+            Instead of ids: the records whose metadata match, as far as the tenant owns them. Every 8,192 are one
+            transaction. An empty filter is refused; `drop_tenant` deletes everything.
 
         Raises
         ------
@@ -89,9 +108,15 @@ class CollectionWrites:
             Some of the records are granted to the tenant by another one; nothing was deleted.
         WriterBusyError, StorageFullError
         """
-        return self._live.delete(
-            checks.names(ids, "ids"), checks.name(tenant, "tenant"), checks.seconds(timeout_s, "timeout_s")
-        )
+        name, seconds = checks.name(tenant, "tenant"), checks.seconds(timeout_s, "timeout_s")
+        if (ids is None) == (where is None):
+            raise ArgumentError("ids", "pass either ids or where, and one of them")
+        if ids is not None:
+            return self._live.delete(checks.names(ids, "ids"), name, seconds)
+        chosen = filters.parse(where)
+        if chosen is None:
+            raise ArgumentError("where", "is empty and would delete everything; use drop_tenant for that")
+        return self._live.delete_matching(chosen, name, seconds)
 
     def grant(
         self,

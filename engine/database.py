@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ramet.engine import checks
 from ramet.engine.collection import Collection
+from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, CollectionExistsError, UnknownCollectionError
 from ramet.engine.settings import Settings
 from ramet.storage.errors import AccessError, ExistsError, MissingError
@@ -66,12 +67,14 @@ class Database:
     def create_collection(
         self,
         name: str,
-        dim: int,
+        dim: int | None = None,
         metric: str = "cosine",
         dtype: Any = "float32",
         codes: str = "auto",
         *,
+        language: str = "en",
         durability: str = "commit",
+        embedder: TextEmbedder | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Make an empty collection.
@@ -81,7 +84,7 @@ class Database:
         name : str
             1 to 128 letters, digits, ``.``, ``_`` or ``-``; the first a letter or digit.
         dim : int
-            Dimension, 1 to 16384.
+            Dimension, 1 to 16384; that of the embedder when left out.
         metric : str
             "cosine", "l2" or "ip".
         dtype : str or NumPy dtype
@@ -89,10 +92,16 @@ class Database:
         codes : str
             What posting lists hold: "sq8" (8-bit codes; full-precision rows apart, for reranking), "none" (the vectors
             themselves), or "auto": "sq8" for floats.
+        language : str
+            How keyword search takes documents apart: "en", "de", ... (stop words and stems), or "none"
+            (``docs/keyword.md``).
         durability : str
             "commit": a call that returned is on disk. "batch": it is visible to all processes and survives the death
             of its process, and is on disk within about a second of further writes, after `Collection.flush` or when the
             collection is closed; a power loss takes it back to the last such moment (``docs/durability.md``).
+        embedder : TextEmbedder, optional
+            Makes vectors of texts, for example ``ramet.Embedder("all-MiniLM-L6-v2")``. It is not stored: give it to
+            `collection` again. Which model it was is stored with the first texts, and another one is refused.
         exist_ok : bool
             Return a collection of that name if it is there and has the same properties.
 
@@ -100,7 +109,11 @@ class Database:
         ------
         ArgumentError, CollectionExistsError, StorageError
         """
-        settings = Settings.checked(dim, metric, dtype, codes, durability)
+        if dim is None and embedder is not None:
+            dim = embedder.dim
+        settings = Settings.checked(dim, metric, dtype, codes, durability, language)
+        if embedder is not None and embedder.dim != settings.dim:
+            raise ArgumentError("dim", f"is {settings.dim}, and the embedder makes vectors of {embedder.dim}")
         path = self._path(name)
         try:
             Store.create(path, settings.to_storage()).close()
@@ -114,25 +127,40 @@ class Database:
                     f"collection {name!r} exists in {self.path}; open it with db.collection({name!r}), "
                     "or pass exist_ok=True"
                 ) from error
-            existing = self.collection(name)
+            existing = self.collection(name, embedder=embedder)
             if existing._settings != settings:  # both classes are one unit
                 raise CollectionExistsError(
                     f"collection {name!r} exists with other properties: {existing!r}, codes={existing.codes!r}"
                 ) from error
             return existing
         self._forget(name)  # what was open under this name was deleted by somebody else
-        return self.collection(name)
+        return self.collection(name, embedder=embedder)
 
-    def collection(self, name: str) -> Collection:
+    def collection(self, name: str, *, embedder: TextEmbedder | None = None) -> Collection:
         """Open a collection; the same object for every call, so closing it closes it for everybody who has it.
+
+        Parameters
+        ----------
+        name : str
+        embedder : TextEmbedder, optional
+            Takes texts from now on, for everybody who has the collection.
 
         Raises
         ------
         UnknownCollectionError
             No collection of that name.
+        ModelMismatchError
+            The embedder's model is not the one that made the collection's vectors.
         StorageError
             Damaged, foreign or newer files.
         """
+        found = self._opened(name)
+        if embedder is not None:
+            found._opened.use(embedder)  # both classes are one unit
+        return found
+
+    def _opened(self, name: str) -> Collection:
+        """The collection that is open under this name, or was closed until now."""
         found = self._open.get(name)
         if found is not None and not found.closed:
             return found
@@ -149,7 +177,8 @@ class Database:
                 store.close()  # another thread was faster
         return found
 
-    __getitem__ = collection
+    def __getitem__(self, name: str) -> Collection:
+        return self.collection(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.collections())

@@ -11,6 +11,9 @@
     ├── UnknownIdError (KeyError)         no record of that id
     ├── NotOwnerError                     the record belongs to another tenant
     ├── ConflictError                     the tenant has a record of that id already
+    ├── MissingEmbedderError              a text came to a collection that was opened without an embedder
+    ├── ModelMismatchError                the embedder's model is not the one that made the collection's vectors
+    ├── MissingPackageError (ImportError)  an optional package is not installed; the message names the extra
     └── StorageError ...                  damaged, foreign, busy, full or closed files
 """
 
@@ -29,6 +32,18 @@ class ArgumentError(RametError, ValueError):
 
     def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str]]:
         return type(self), (self.argument, self.problem)
+
+
+class MissingPackageError(RametError, ImportError):
+    """A package that only some users need is not installed: the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f'{package} is not installed; install it with: pip install "ramet[{extra}]"')
+        self.package = package
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str]]:
+        return type(self), (self.package, self.extra)
 
 
 class UnknownCollectionError(RametError, KeyError):
@@ -109,6 +124,34 @@ class ConflictError(RametError):
 
     def __reduce__(self) -> tuple[type[ConflictError], tuple[str, list[str], str]]:
         return type(self), (self.tenant, self.ids, self.advice)
+
+
+class MissingEmbedderError(RametError):
+    """A text has to be embedded, and the collection was opened without an embedder. Nothing was done."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"collection {collection!r} was opened without an embedder, so it cannot make vectors of texts: open it "
+            "with db.collection(name, embedder=ramet.Embedder(...)), or pass vectors"
+        )
+        self.collection = collection
+
+    def __reduce__(self) -> tuple[type[MissingEmbedderError], tuple[str]]:
+        return type(self), (self.collection,)
+
+
+class ModelMismatchError(RametError):
+    """The embedder's model is not the one that made the vectors of the collection. Nothing was done."""
+
+    def __init__(self, collection: str, known: str, given: str) -> None:
+        super().__init__(
+            f"embedder: the vectors of collection {collection!r} were made by {known}, this embedder is {given}; vectors "
+            "of different models cannot be compared: use that model, or make a new collection and add the texts again"
+        )
+        self.collection, self.known, self.given = collection, known, given
+
+    def __reduce__(self) -> tuple[type[ModelMismatchError], tuple[str, str, str]]:
+        return type(self), (self.collection, self.known, self.given)
 
 
 def one_of(value: object, argument: str, allowed: tuple[str, ...]) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ramet.index.metrics import Metric
 
+if TYPE_CHECKING:
+    from ramet.engine.explain import Explanation
+
 Floats = npt.NDArray[np.float32]
+Metadata = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +24,33 @@ class Hit:
 
     id: str
     distance: float
-    """Smaller is nearer: squared Euclidean (l2), 1 - cosine, or minus the inner product."""
+    """Smaller is better: squared Euclidean (l2), 1 - cosine, or minus the inner product; for words minus the score."""
     score: float
-    """Larger is better: -distance (l2), the cosine, or the inner product."""
+    """Larger is better: -distance (l2), the cosine, or the inner product; BM25 or the fused score for words."""
     vector: npt.NDArray[Any] | None = field(default=None, compare=False)
     """Only when asked for."""
+    document: str | None = field(default=None, compare=False)
+    """The record's text, None when it has none or when it was not asked for."""
+    metadata: Metadata | None = field(default=None, compare=False)
+    """As it was put in, datetimes in UTC; None when there is none or when it was not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What comes with hits: lists of one query, or of every query of a batch; None where it was not asked for."""
+
+    vectors: Any = None
+    documents: list[Any] | None = None
+    metadata: list[Any] | None = None
+
+    def of(self, i: Any) -> Columns:
+        """Of query ``i`` of a batch, or of a slice."""
+        parts = (self.vectors, self.documents, self.metadata)
+        vectors, documents, metadata = (None if part is None else part[i] for part in parts)
+        return Columns(vectors=vectors, documents=documents, metadata=metadata)
+
+
+_NOTHING = Columns()
 
 
 class Hits:
@@ -34,26 +60,44 @@ class Hits:
     ----------
     ids : list of str, or list of such lists for a batch
     distances, scores : float32 array (k,), or (n, k) for a batch
-        In a batch, a query with fewer than k results is padded with infinity (scores: minus infinity).
+        In a batch, a query with fewer than k results is padded with infinity (scores: minus infinity). The scores of a
+        keyword search are BM25, of a hybrid one those of the fusion; their distances are minus that.
+    documents : list of str or None; metadata : list of dict or None
+        Or lists of such lists for a batch; None when they were not asked for or the collection has none.
     vectors : array, list of arrays for a batch, or None
-        In the collection's dtype, only when asked for.
+        In the collection's dtype, only when asked for. In a keyword or hybrid search a list, with None for records
+        without a vector.
+    explanation : Explanation or None
+        With ``explain=True``.
 
     Iterating gives `Hit` objects for one query, one `Hits` per query for a batch.
     """
 
-    __slots__ = ("_metric", "batch", "distances", "ids", "vectors")
+    __slots__ = ("_columns", "_metric", "batch", "distances", "explanation", "ids")
 
-    def __init__(self, ids: list[Any], distances: Floats, metric: Metric, batch: bool, vectors: Any = None) -> None:
+    def __init__(
+        self,
+        ids: list[Any],
+        distances: Floats,
+        metric: Metric | None,
+        batch: bool,
+        columns: Columns = _NOTHING,
+    ) -> None:
         self.ids = ids
         self.distances = distances
-        self._metric = metric
+        self._metric = metric  # None: scores are minus the distances
         self.batch = batch
-        self.vectors = vectors
+        self._columns = columns
+        self.explanation: Explanation | None = None
+
+    vectors = property(lambda self: self._columns.vectors, doc="Stored vectors, when asked for.")
+    documents = property(lambda self: self._columns.documents, doc="Texts of the records.")
+    metadata = property(lambda self: self._columns.metadata, doc="Metadata of the records.")
 
     @property
     def scores(self) -> Floats:
-        """Larger is better: -distance (l2), the cosine, or the inner product; shaped like ``distances``."""
-        return self._metric.scores(self.distances)
+        """Larger is better; shaped like ``distances``."""
+        return -self.distances if self._metric is None else self._metric.scores(self.distances)
 
     def __len__(self) -> int:
         """Hits of one query, or queries of a batch."""
@@ -61,23 +105,34 @@ class Hits:
 
     def __getitem__(self, i: int | slice) -> Any:
         """Hit ``i`` of one query, or the `Hits` of query ``i`` of a batch; a slice gives `Hits` of the same kind."""
-        vectors = None if self.vectors is None else self.vectors[i]
+        columns = self._columns.of(i)
         if isinstance(i, slice):
-            return Hits(self.ids[i], self.distances[i], self._metric, self.batch, vectors)
+            return Hits(self.ids[i], self.distances[i], self._metric, self.batch, columns)
         if self.batch:
             n = len(self.ids[i])
-            return Hits(self.ids[i], self.distances[i, :n], self._metric, False, vectors)
+            return Hits(self.ids[i], self.distances[i, :n], self._metric, False, columns)
         distance = float(self.distances[i])
-        return Hit(self.ids[i], distance, self._metric.score_of_zero - distance, vectors)
+        score = -distance if self._metric is None else self._metric.score_of_zero - distance
+        return Hit(self.ids[i], distance, score, columns.vectors, columns.documents, columns.metadata)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
     def to_list(self) -> list[Any]:
-        """Plain dicts (JSON-able but for vectors): ``[{"id", "distance", "score"}]``, nested for a batch."""
+        """Plain dicts ``{"id", "distance", "score"}``, with "document" and "metadata" if they are there.
+
+        Nested for a batch.
+        """
         if self.batch:
             return [hits.to_list() for hits in self]
-        return [{"id": hit.id, "distance": hit.distance, "score": hit.score} for hit in self]
+        found: list[Any] = []
+        for hit in self:
+            found.append({"id": hit.id, "distance": hit.distance, "score": hit.score})
+            if self.documents is not None:
+                found[-1]["document"] = hit.document
+            if self.metadata is not None:
+                found[-1]["metadata"] = hit.metadata
+        return found
 
     def __repr__(self) -> str:
         if self.batch:
@@ -87,12 +142,32 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record read by its id."""
+    """One record read."""
 
     id: str
     vector: npt.NDArray[Any] | None
-    """As it was put in, in the collection's dtype; None when not asked for."""
+    """As it was put in, in the collection's dtype; None when it has none or was not asked for."""
     tenant: str
+    document: str | None = None
+    """None when it has none or was not asked for."""
+    metadata: Metadata | None = None
+    """Datetimes in UTC; None when it has none or was not asked for."""
+
+
+class Records(list[Record]):
+    """Records read, and where the next page begins.
+
+    Attributes
+    ----------
+    cursor : str or None
+        To pass to the next call; None when these are the last ones.
+    """
+
+    __slots__ = ("cursor",)
+
+    def __init__(self, records: Iterable[Record] = (), cursor: str | None = None) -> None:
+        super().__init__(records)
+        self.cursor = cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +226,21 @@ class CompactReport:
     """Bytes of the collection's files before."""
     n_bytes_after: int
     """And afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddReport:
+    """What `Collection.add_texts` did."""
+
+    ids: list[str]
+    """Of all documents of the call, in its order."""
+    n_documents: int
+    """Documents stored."""
+    n_skipped: int
+    """Documents left out because their id was there (``on_conflict="skip"``)."""
+    n_chunks: int
+    """Records stored."""
+    n_replaced: int
+    """Records that took the place of one of the same id."""
+    n_tokens: int
+    """Tokens in all chunks, as the embedder counts them."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import numpy.typing as npt
+import numpy as np
 
 from ramet.engine import sharing, upsert
 from ramet.engine.change import Change
 from ramet.engine.compaction import compact
+from ramet.engine.filters import rows_matching
 from ramet.engine.forking import tell_after_fork
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.ownership import known, refuse_foreign
@@ -21,9 +21,13 @@ from ramet.engine.placements import Kept, Placements
 from ramet.engine.rebalance import Deadline, rebalance, urgency
 from ramet.engine.remeasure import Remeasure
 from ramet.engine.settings import Settings
+from ramet.engine.text.analysis import Analyzer
 from ramet.engine.threads import search_pool
+from ramet.engine.upsert import Records
+from ramet.engine.where import Filter
 from ramet.storage.errors import WriterBusyError
 from ramet.storage.store import Store
+from ramet.storage.writer import Writer
 
 CHUNK = 8192
 """Records written in one transaction; larger calls are cut."""
@@ -51,6 +55,7 @@ class Live:
         self._lock = threading.RLock()
         self._kept: Kept = {}
         self._remeasure = Remeasure(store, settings)
+        self.analyzer = Analyzer(settings.language)
         tell_after_fork(self)
 
     def after_fork(self) -> None:
@@ -76,7 +81,7 @@ class Live:
             with self._store.write(left_s) as writer:
                 placements = Placements(writer, self._settings, self._kept)
                 self._kept = {}  # after an error nothing that was changed in memory is trusted
-                yield Change(writer, self._settings, placements, search_pool())
+                yield Change(writer, self._settings, placements, search_pool(), self.analyzer)
                 placements.store()
                 txn_id, touched = writer.txn_id, writer.touched
             self._kept = placements.after_commit(txn_id, touched)
@@ -90,15 +95,13 @@ class Live:
 
     def upsert(
         self,
-        names: list[str],
-        block: npt.NDArray[Any],
-        tenants: str | list[str],
+        records: Records,
         *,
         on_conflict: str,
         timeout_s: float,
     ) -> UpsertReport:
         """Insert or replace records, whose arguments are checked; see `Collection.upsert`."""
-        batches = upsert.batches(names, block, tenants, CHUNK)
+        batches = records.batches(CHUNK)
         report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
         for number, batch in enumerate(batches):
             begun = time.monotonic()
@@ -112,6 +115,39 @@ class Live:
             self._remeasure.after(changed, len(batch), busy=time.monotonic() - begun > BUSY_S)
         return report
 
+    def replace(
+        self, records: Records, old: Filter, before: Callable[[Writer], None], timeout_s: float
+    ) -> UpsertReport:
+        """Store records in the place of all records of the tenant that a filter finds, in one transaction.
+
+        Parameters
+        ----------
+        records : Records
+            Of one tenant.
+        old : Filter
+        before : callable
+            Called with the writer first; what it raises ends the transaction.
+        """
+        report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
+        begun = time.monotonic()
+        with self._changing(timeout_s) as change:
+            writer = change.writer
+            before(writer)
+            for batch in records.batches(max(1, len(records.names))):
+                upsert.refuse(writer, batch, "replace")
+                report += upsert.write(change, batch, "replace")
+            assert isinstance(records.tenants, str)
+            number = writer.tenant_number(records.tenants)
+            if number is not None:
+                found = np.array(rows_matching(writer, number, old), np.int64)
+                own = found[writer.homes_of(found).owners == number]
+                stale = sorted(set(writer.slot_ids(own)) - set(records.names))
+                upsert.delete(change, number, stale)
+            self._settle(change, len(records.names))
+            changed = {tenant: change.placement(tenant).n_cells for tenant in writer.touched}
+        self._remeasure.after(changed, len(records.names), busy=time.monotonic() - begun > BUSY_S)
+        return report
+
     def delete(self, names: list[str], tenant: str, timeout_s: float) -> int:
         """Delete records; see `Collection.delete`."""
         total = 0
@@ -123,6 +159,20 @@ class Live:
                 total += upsert.delete(change, owner, part)
                 self._settle(change, min(CHUNK, len(names) - first))
         return total
+
+    def delete_matching(self, chosen: Filter, tenant: str, timeout_s: float) -> int:
+        """Delete the records of a tenant that a filter allows; see `Collection.delete`."""
+        total = 0
+        while True:
+            with self._changing(timeout_s) as change:
+                owner = known(change.writer, tenant, "tenant")
+                rows = np.array(rows_matching(change.writer, owner, chosen), np.int64)
+                own = rows[change.writer.homes_of(rows).owners == owner]
+                part = change.writer.slot_ids(own[:CHUNK])
+                total += upsert.delete(change, owner, part)
+                self._settle(change, len(part))
+            if len(own) <= CHUNK:
+                return total
 
     def grant(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:
         """Let other tenants see records; see `Collection.grant`."""

@@ -1,28 +1,83 @@
-"""From rows to what users see: ids, vectors, records."""
+"""From rows to what users see: ids, documents, metadata, vectors, records."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.hits import Floats, Hits, Record
+from ramet.engine import checks
+from ramet.engine import metadata as meta
+from ramet.engine.hits import Columns, Floats, Hits, Record
 from ramet.engine.searcher import Rows, Searcher
 from ramet.engine.settings import Settings
 from ramet.storage.errors import CorruptionError
-from ramet.storage.format import CATALOG, POSTINGS
+from ramet.storage.format import CATALOG, NO_LIST, POSTINGS
 from ramet.storage.snapshot import Snapshot
 
 
-def no_hits(n: int, single: bool, settings: Settings, with_vectors: bool) -> Hits:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Include:
+    """What comes with ids."""
+
+    documents: bool = True
+    metadata: bool = True
+    vectors: bool = False
+
+    @classmethod
+    def of(cls, include: object, with_vectors: bool) -> Include:
+        """What is asked for; None: documents and metadata.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        found = checks.included(("documents", "metadata") if include is None else include)
+        return cls(
+            documents="documents" in found, metadata="metadata" in found, vectors=with_vectors or "vectors" in found
+        )
+
+    def here(self, snapshot: Snapshot) -> Include:
+        """Without what no record of the collection has."""
+        if self.documents <= snapshot.has_documents and self.metadata <= snapshot.has_metadata:
+            return self
+        return Include(
+            documents=self.documents and snapshot.has_documents,
+            metadata=self.metadata and snapshot.has_metadata,
+            vectors=self.vectors,
+        )
+
+
+def no_hits(n: int, single: bool, settings: Settings, include: Include) -> Hits:
     """Results of ``n`` queries that found nothing."""
     shape = (0,) if single else (n, 0)
     ids: list[Any] = [] if single else [[] for _ in range(n)]
     none = np.empty((0, settings.dim), settings.dtype)
-    vectors: Any = (none if single else [none] * n) if with_vectors else None
-    return Hits(ids, np.empty(shape, np.float32), settings.metric, not single, vectors)
+    columns = Columns(
+        vectors=(none if single else [none] * n) if include.vectors else None,
+        documents=([] if single else [[] for _ in range(n)]) if include.documents else None,
+        metadata=([] if single else [[] for _ in range(n)]) if include.metadata else None,
+    )
+    return Hits(ids, np.empty(shape, np.float32), settings.metric, not single, columns)
+
+
+def columns_of(
+    snapshot: Snapshot, settings: Settings, rows: Rows, include: Include, tenants: Collection[int]
+) -> Columns:
+    """What comes with rows that ``tenants`` see."""
+    return Columns(
+        vectors=vectors_of(snapshot, settings, rows, tenants) if include.vectors else None,
+        documents=snapshot.documents(rows) if include.documents else None,
+        metadata=metadata_of(snapshot, rows) if include.metadata else None,
+    )
+
+
+def metadata_of(snapshot: Snapshot, rows: Rows) -> list[dict[str, Any] | None]:
+    """Metadata of rows, None where there is none."""
+    return [None if one is None else meta.decode(one) for one in snapshot.metadata(rows)]
 
 
 def hits(
@@ -31,24 +86,75 @@ def hits(
     rows: Rows,
     distances: Floats,
     single: bool,
-    with_vectors: Collection[int] | None,
+    include: Include,
+    tenants: Collection[int],
 ) -> Hits:
-    """Results with ids; rows of -1 (fewer than k found) are cut off. ``with_vectors``: from lists of these tenants."""
+    """Results with ids and what comes with them; rows of -1 (fewer than k found) are cut off."""
+    include = include.here(snapshot)
+    nothing = not (include.documents or include.metadata or include.vectors)
     if single:
         found = rows[0]
         if found[-1] < 0:
             found = found[found >= 0]
-        vectors = vectors_of(snapshot, settings, found, with_vectors) if with_vectors else None
-        return Hits(snapshot.ids_of(found), distances[0, : len(found)], settings.metric, False, vectors)
+        names, near = snapshot.ids_of(found), distances[0, : len(found)]
+        if nothing:
+            return Hits(names, near, settings.metric, False)
+        return Hits(names, near, settings.metric, False, columns_of(snapshot, settings, found, include, tenants))
     counts = (rows >= 0).sum(axis=1)
     flat = rows[rows >= 0]
-    names = snapshot.ids_of(flat)
     ends = np.cumsum(counts).tolist()
-    ids = [names[low:high] for low, high in zip([0, *ends[:-1]], ends, strict=True)]
-    split: Any = None
-    if with_vectors:
-        split = np.split(vectors_of(snapshot, settings, flat, with_vectors), ends[:-1])
-    return Hits(ids, distances, settings.metric, True, split)
+    columns = columns_of(snapshot, settings, flat, include, tenants)
+    split = Columns(
+        vectors=None if columns.vectors is None else np.split(columns.vectors, ends[:-1]),
+        documents=_cut(columns.documents, ends),
+        metadata=_cut(columns.metadata, ends),
+    )
+    return Hits(_cut(snapshot.ids_of(flat), ends) or [], distances, settings.metric, True, split)
+
+
+def ranked(
+    snapshot: Snapshot,
+    settings: Settings,
+    found: list[tuple[Rows, npt.NDArray[np.floating[Any]]]],
+    single: bool,
+    include: Include,
+    tenants: Collection[int],
+) -> Hits:
+    """Results of keyword and hybrid searches: rows and scores of each query, best first."""
+    include = include.here(snapshot)
+    ids, columns = [], []
+    k = max((len(rows) for rows, _ in found), default=0)
+    distances = np.full((len(found), k), np.inf, np.float32)
+    for i, (rows, scores) in enumerate(found):
+        ids.append(snapshot.ids_of(rows))
+        distances[i, : len(rows)] = -scores
+        of = columns_of(snapshot, settings, rows, Include(documents=include.documents, metadata=include.metadata), ())
+        vectors = optional_vectors(snapshot, settings, rows, tenants) if include.vectors else None
+        columns.append(Columns(vectors=vectors, documents=of.documents, metadata=of.metadata))
+    if single:
+        return Hits(ids[0], distances[0], None, False, columns[0])
+    every = Columns(
+        vectors=[one.vectors for one in columns] if include.vectors else None,
+        documents=[one.documents for one in columns] if include.documents else None,
+        metadata=[one.metadata for one in columns] if include.metadata else None,
+    )
+    return Hits(ids, distances, None, True, every)
+
+
+def _cut(values: list[Any] | None, ends: list[int]) -> list[list[Any]] | None:
+    """A list cut behind each of the positions."""
+    if values is None:
+        return None
+    return [values[low:high] for low, high in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def optional_vectors(
+    snapshot: Snapshot, settings: Settings, rows: Rows, tenants: Collection[int]
+) -> list[npt.NDArray[Any] | None]:
+    """Stored vectors of rows, None for records without one."""
+    bare = snapshot.homes_of(rows).bare
+    vectors = iter(vectors_of(snapshot, settings, rows[~bare], tenants))
+    return [None if without else next(vectors) for without in bare.tolist()]
 
 
 def vectors_of(
@@ -63,7 +169,7 @@ def vectors_of(
         return snapshot.vectors(rows).view(settings.dtype).reshape(len(rows), settings.dim)
     out = np.empty((len(rows), settings.dim), settings.dtype)
     for i, row in enumerate(rows.tolist()):
-        homes = [pair for pair in snapshot.homes(row).lists if pair[0] in tenants]
+        homes = [pair for pair in snapshot.homes(row).lists if pair[0] in tenants and pair[1] != NO_LIST]
         if not homes:
             raise CorruptionError(CATALOG, f"homes of row {row}", f"a list of tenants {sorted(tenants)}", "none")
         tenant, cell = homes[0]  # the first one of a tenant holds the row without the copy bit
@@ -76,16 +182,16 @@ def vectors_of(
 
 
 def records(
-    snapshot: Snapshot, settings: Settings, number: int, tenant: str, ids: list[str], with_vectors: bool
+    snapshot: Snapshot, settings: Settings, tenant: tuple[int, str], ids: list[str], rows: Rows, include: Include
 ) -> list[Record]:
-    """Records of a tenant by id, in that order; missing ids are left out."""
-    rows = snapshot.rows_of(number, ids)
-    there = rows >= 0
-    names = [name for name, ok in zip(ids, there.tolist(), strict=True) if ok]
-    if not with_vectors:
-        return [Record(name, None, tenant) for name in names]
-    vectors = vectors_of(snapshot, settings, rows[there], (number,))
-    return [Record(name, vector, tenant) for name, vector in zip(names, vectors, strict=True)]
+    """Records of a tenant (its number and name), whose rows are known."""
+    include = include.here(snapshot)
+    number, name = tenant
+    none = [None] * len(ids)
+    columns = columns_of(snapshot, settings, rows, Include(documents=include.documents, metadata=include.metadata), ())
+    vectors = optional_vectors(snapshot, settings, rows, (number,)) if include.vectors else none
+    parts = zip(ids, vectors, columns.documents or none, columns.metadata or none, strict=True)
+    return [Record(one, vector, name, document, metadata) for one, vector, document, metadata in parts]
 
 
 def check_lists(snapshot: Snapshot, searcher: Searcher, queries: Floats, nprobe: int) -> None:

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine.allowed import Allowed
 from ramet.engine.curve import RecallCurve
-from ramet.engine.curves import curve_of, nprobe_for
+from ramet.engine.curves import curve_of, ladder_of, nprobe_for
 from ramet.engine.navigation import centroids_of, load_navigator, with_cells
+from ramet.engine.planner import Facts, Plan
 from ramet.engine.residency import Residency
 from ramet.engine.settings import Settings
 from ramet.engine.threads import in_pieces
 from ramet.index import defaults
 from ramet.index.kernels.exact import TOGETHER, exact_many
+from ramet.index.kernels.filtered import N_FILTERED, nearest_rows, search_allowed
 from ramet.index.kernels.plan import IP, L2, PLAN, SQ8
 from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, ROWS, search_many
 from ramet.index.navigate import GroupNavigator
@@ -39,7 +42,17 @@ LEAST_CHANGED = 64
 OBJECT_BYTES = 900
 """What a searcher of one list takes: the objects around its few numbers."""
 
+GIVEN_AHEAD = 4
+"""Cells that a navigator outside the kernel chooses for a filtered query, for each list it reads first: it may go on."""
+
+SAMPLED, LEAST_STEP = 12, 4
+"""A filtered query compares so many of the rows that are nearer than the k-th allowed one, to know its rank among all, but
+never more than one in ``LEAST_STEP`` of the rows it looks at."""
+
 _NONE_GIVEN = np.empty((0, 0), np.uint64)
+_NO_LADDER = np.empty(0, np.float64)
+_NO_WORDS = np.empty(0, np.uint64)
+_NONE_LISTED = np.empty(0, np.uint32)
 
 
 def pool_for(k: int) -> int:
@@ -67,7 +80,7 @@ class Searcher:
 
     __slots__ = (
         "_address", "_capacity", "_counts", "_mappings", "_numbers", "_place", "_settings", "_sorted", "bases",
-        "changed", "core", "curve", "longest", "n_lists", "n_records", "navigator", "plan", "tenant", "used",
+        "changed", "core", "curve", "longest", "n_listed", "n_lists", "n_records", "navigator", "plan", "tenant", "used",
         "valid_to",
     )  # fmt: skip
 
@@ -117,6 +130,7 @@ class Searcher:
             plan["vector_bytes"] = settings.vector_bytes
             plan["half"] = int(settings.dtype_name == "float16")
         self.plan = plan
+        self.n_listed = int(self._counts.sum())
         self.longest = max(self.navigator.scratch(), int(self._counts.max()), 1)
 
     @property
@@ -250,6 +264,61 @@ class Searcher:
         else:
             in_pieces(work, n, n_threads, PIECE)
         return rows, distances
+
+    def facts(self, k: int, n_allowed: int) -> Facts:
+        """What the plan of a filtered search depends on."""
+        settings = self._settings
+        return Facts(
+            n_records=self.n_records, n_lists=self.n_lists, n_listed=self.n_listed, k=k, n_allowed=n_allowed,
+            code_bytes=settings.dim if settings.kind == SQ8 else settings.vector_bytes,
+            vector_bytes=settings.vector_bytes if settings.kind == SQ8 else 0,
+        )  # fmt: skip
+
+    def search_allowed(
+        self,
+        queries: Floats,
+        k: int,
+        plan: Plan,
+        allowed: Allowed,
+        *,
+        recall: float | None = None,
+        ratio: float = 0.0,
+        residency: Residency,
+        n_threads: int = 1,
+    ) -> tuple[Rows, Floats, npt.NDArray[np.int64]]:
+        """Rows and distances of the top k allowed rows of each query, and counters (`search_allowed` in the kernels).
+
+        ``recall``: target that a query reads further lists for; None: it does so only for k rows.
+        """
+        n = len(queries)
+        rows: Rows = np.empty((n, k), np.int64)
+        distances: Floats = np.empty((n, k), np.float32)
+        counted: list[npt.NDArray[np.int64]] = []
+        ladder = _NO_LADDER if recall is None else ladder_of(self.curve, self.n_lists, self.n_records, recall, k)
+        step = 0 if recall is None else max(LEAST_STEP, int(plan.rank / SAMPLED))
+        may_list = plan.mode == "rows" or plan.most < self.n_lists
+        listed = allowed.listed if may_list else _NONE_LISTED
+        words = allowed.words if plan.mode != "rows" else _NO_WORDS
+        reach = min(self.n_lists, GIVEN_AHEAD * plan.nprobe)
+
+        def work(first: int, last: int) -> None:
+            stats = np.zeros(N_FILTERED, np.int64)
+            if plan.mode == "rows":
+                nearest_rows(self.plan, queries, first, last, listed, residency.fetch, rows, distances, stats)
+            else:
+                search_allowed(
+                    self.plan, self.navigator.starts, self._given(queries, first, last, reach), queries, first, last,
+                    self.n_lists, plan.nprobe, plan.most, ladder, step, ratio, words, listed, pool_for(k), residency.fetch,
+                    self.longest, rows, distances, stats,
+                )  # fmt: skip
+            residency.note(stats.item(ABSENT), stats.item(FAULTS))
+            counted.append(stats)
+
+        if n == 1:
+            work(0, 1)
+        else:
+            in_pieces(work, n, n_threads, PIECE)
+        return rows, distances, np.sum(counted, axis=0, dtype=np.int64)
 
     def rows_scanned(self, queries: Floats, nprobe: int, residency: Residency) -> float:
         """Rows that a query compares its vector with, on average, copies included."""

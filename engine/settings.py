@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ramet.engine.errors import ArgumentError, one_of
+from ramet.engine.text.analysis import LANGUAGES
 from ramet.index.kernels import plan
 from ramet.index.metrics import METRICS, Metric
 
@@ -29,12 +30,20 @@ class Settings:
     dtype_name: str
     codes: str
     """``none``: posting lists hold the vectors; ``sq8``: 8-bit codes, full-precision rows apart."""
+    language: str = "en"
+    """How documents are taken apart into words (`ramet.engine.text.analysis`)."""
     durability: str = "commit"
     """``commit``: a commit is on disk when it returns; ``batch``: at the next sync point (``docs/durability.md``)."""
 
     @classmethod
     def checked(
-        cls, dim: object, metric: object, dtype: object, codes: object, durability: object = "commit"
+        cls,
+        dim: object,
+        metric: object,
+        dtype: object,
+        codes: object,
+        durability: object = "commit",
+        language: object = "en",
     ) -> Settings:
         """Settings from a caller's arguments.
 
@@ -61,6 +70,7 @@ class Settings:
             metric_name=one_of(metric, "metric", tuple(METRICS)),
             dtype_name=name,
             codes=wanted,
+            language=one_of(language, "language", LANGUAGES),
             durability=one_of(durability, "durability", DURABILITIES),
         )
 
@@ -100,6 +110,7 @@ class Settings:
             "metric": self.metric_name,
             "dtype": self.dtype_name,
             "codes": self.codes,
+            "language": self.language,
             "durability": self.durability,
             "n_factors": self.n_factors,
             "code_bytes": self.dim if self.codes == "sq8" else self.vector_bytes,
@@ -115,5 +126,6 @@ class Settings:
             metric_name=stored["metric"],
             dtype_name=stored["dtype"],
             codes=stored["codes"],
+            language=stored["language"],
             durability=stored["durability"],
         )

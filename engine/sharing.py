@@ -61,7 +61,7 @@ def grant(change: Change, names: list[str], tenant: str, to: tuple[str, ...]) ->
             continue
         new = new[np.argsort(rows[new])]
         before = writer.homes_of(rows[new])
-        starts, cells = change.insert(number, rows[new])
+        starts, cells = change.insert(number, rows[new], before.bare)
         writer.put_home_table(rows[new], before.with_lists(number, starts, cells))
         writer.bind_ids(number, [names[i] for i in new.tolist()], rows[new])
         total += len(new)
@@ -121,6 +121,7 @@ def drop(change: Change, tenant: str) -> int:
     for name in (NAVIGATOR, MOVED):
         writer.put_blob(name.format(tenant=number), None)
     writer.set_meta(OWN.format(tenant=number), None)
+    change.contents.forget(number)
     change.forget(number)
     writer.delete_tenant(number)
     return int(own.sum())

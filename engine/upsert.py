@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.change import Change
+from ramet.engine.contents import Content
 from ramet.engine.errors import ConflictError
 from ramet.engine.hits import UpsertReport
 from ramet.engine.ownership import refuse_foreign
@@ -28,28 +29,65 @@ class Batch:
 
     names: list[str]
     block: npt.NDArray[Any]
-    """Their vectors, (n, dim) in the collection's dtype."""
+    """Their vectors, (n, dim) in the collection's dtype; zeros where there is none."""
+    bare: npt.NDArray[np.bool_] | None
+    """Which have no vector, (n,); None: all have one."""
+    content: Content
     tenants: list[tuple[str, int, int]]
     """(tenant, first, last): whose the records ``first .. last`` are."""
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def taken(self, positions: I64) -> Batch:
+        """Some of the records, positions rising."""
+        chosen = positions.tolist()
+        edges = [(tenant, *np.searchsorted(positions, (first, last)).tolist()) for tenant, first, last in self.tenants]
+        return Batch(
+            names=[self.names[i] for i in chosen],
+            block=self.block[positions],
+            bare=None if self.bare is None else self.bare[positions],
+            content=self.content.taken(chosen),
+            tenants=[(tenant, first, last) for tenant, first, last in edges if last > first],
+        )
 
-def batches(names: list[str], block: npt.NDArray[Any], tenants: str | list[str], size: int) -> list[Batch]:
-    """Cut records into transactions of at most ``size``; records of one tenant stay together and in order."""
-    order = None
-    if not isinstance(tenants, str):
-        numbers: dict[str, int] = {}
-        keys = np.array([numbers.setdefault(tenant, len(numbers)) for tenant in tenants], np.int64)
-        order = np.argsort(keys, kind="stable")
-        names, tenants = [names[i] for i in order.tolist()], [tenants[i] for i in order.tolist()]
-    found: list[Batch] = []
-    for first, last in _pieces(tenants, len(names), size):
-        part = block[first:last] if order is None else block[order[first:last]]
-        whose = [tenants] * (last - first) if isinstance(tenants, str) else tenants[first:last]
-        found.append(Batch(names=names[first:last], block=part, tenants=list(_runs(whose))))
-    return found
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Records of one call, checked."""
+
+    names: list[str]
+    block: npt.NDArray[Any]
+    bare: npt.NDArray[np.bool_] | None
+    content: Content
+    tenants: str | list[str]
+    """Whose all are, or whose each is."""
+
+    def batches(self, size: int) -> list[Batch]:
+        """Cut them into transactions of at most ``size``; records of one tenant stay together and in order."""
+        tenants, order = self.tenants, np.arange(len(self.names))
+        if not isinstance(tenants, str):
+            numbers: dict[str, int] = {}
+            keys = np.array([numbers.setdefault(tenant, len(numbers)) for tenant in tenants], np.int64)
+            order = np.argsort(keys, kind="stable")
+            tenants = [tenants[i] for i in order.tolist()]
+        found: list[Batch] = []
+        for first, last in _pieces(tenants, len(order), size):
+            whose = [tenants] * (last - first) if isinstance(tenants, str) else tenants[first:last]
+            found.append(self._batch(order[first:last], list(_runs(whose))))
+        return found
+
+    def _batch(self, positions: I64, tenants: list[tuple[str, int, int]]) -> Batch:
+        chosen = positions.tolist()
+        in_order = isinstance(self.tenants, str) and len(chosen) > 0
+        part: Any = slice(chosen[0], chosen[-1] + 1) if in_order else positions  # a slice copies nothing
+        return Batch(
+            names=self.names[part] if in_order else [self.names[i] for i in chosen],
+            block=self.block[part],
+            bare=None if self.bare is None or not self.bare[part].any() else self.bare[part],
+            content=self.content.taken(chosen),
+            tenants=tenants,
+        )
 
 
 def _pieces(tenants: str | list[str], n: int, size: int) -> Iterator[tuple[int, int]]:
@@ -101,36 +139,31 @@ def refuse(writer: Writer, batch: Batch, on_conflict: str) -> None:
 def write(change: Change, batch: Batch, on_conflict: str) -> UpsertReport:
     """Insert or replace the records of a batch."""
     writer = change.writer
-    numbers = [writer.ensure_tenant(tenant) for tenant, _, _ in batch.tenants]
-    old = np.concatenate(
-        [
-            writer.rows_of(number, batch.names[first:last])
-            for number, (_, first, last) in zip(numbers, batch.tenants, strict=True)
-        ]
-    )
-    owners = np.concatenate(
-        [np.full(b - a, number, np.uint32) for number, (_, a, b) in zip(numbers, batch.tenants, strict=True)]
-    )
-    kept = np.ones(len(batch), bool) if on_conflict != "skip" else old < 0
-    names = [name for name, keep in zip(batch.names, kept.tolist(), strict=True) if keep]
-    _insert(change, names, batch.block[kept], owners[kept], old[kept])
-    n_replaced = int((old[kept] >= 0).sum())
-    return UpsertReport(n_inserted=len(names) - n_replaced, n_replaced=n_replaced, n_skipped=len(batch) - len(names))
+    runs = [(writer.ensure_tenant(tenant), first, last) for tenant, first, last in batch.tenants]
+    old = np.concatenate([writer.rows_of(number, batch.names[first:last]) for number, first, last in runs])
+    n_skipped = 0
+    if on_conflict == "skip" and (old >= 0).any():
+        batch, n_skipped = batch.taken(np.flatnonzero(old < 0)), int((old >= 0).sum())
+        runs = [(writer.ensure_tenant(tenant), first, last) for tenant, first, last in batch.tenants]
+        old = old[old < 0]
+    if len(batch):
+        _insert(change, batch, runs, old)
+    n_replaced = int((old >= 0).sum())
+    return UpsertReport(n_inserted=len(batch) - n_replaced, n_replaced=n_replaced, n_skipped=n_skipped)
 
 
-def _insert(change: Change, names: list[str], block: npt.NDArray[Any], owners: npt.NDArray[Any], old: I64) -> None:
+def _insert(change: Change, batch: Batch, runs: list[tuple[int, int, int]], old: I64) -> None:
     """Append records, in place of the rows ``old`` where these are not negative, for everybody who sees these."""
-    writer = change.writer
-    if not names:
-        return
-    raw = np.ascontiguousarray(block).view(np.uint8).reshape(len(block), -1)
-    first = writer.new_rows(names, raw if change.settings.codes != "none" else None)
-    change.know(first, block)
-    rows = np.arange(first, first + len(names), dtype=np.int64)
+    writer, names = change.writer, batch.names
+    raw = np.ascontiguousarray(batch.block).view(np.uint8).reshape(len(batch), -1)
+    first_row = writer.new_rows(names, raw if change.settings.codes != "none" else None)
+    change.know(first_row, batch.block)
+    change.contents.store(first_row, len(batch), batch.content)
+    rows = np.arange(first_row, first_row + len(batch), dtype=np.int64)
+    owners = np.concatenate([np.full(last - first, number, np.uint32) for number, first, last in runs])
     seen: dict[int, list[I64]] = {}
-    for owner in np.unique(owners).tolist():
-        mine = np.flatnonzero(owners == owner)
-        seen[owner] = [mine]
+    for number, first, last in runs:
+        seen.setdefault(number, []).append(np.arange(first, last))
     replaced = np.flatnonzero(old >= 0)
     if len(replaced):
         for viewer, places in _withdraw(change, old[replaced]).items():
@@ -139,10 +172,10 @@ def _insert(change: Change, names: list[str], block: npt.NDArray[Any], owners: n
             if len(others):
                 writer.bind_ids(viewer, [names[i] for i in others.tolist()], rows[others])
                 seen.setdefault(viewer, []).append(others)
-    for owner in np.unique(owners).tolist():
-        mine = np.flatnonzero(owners == owner)
-        writer.bind_ids(owner, [names[i] for i in mine.tolist()], rows[mine])
-    _put_into_lists(change, rows, owners, {t: np.sort(np.concatenate(parts)) for t, parts in seen.items()})
+    for number, first, last in runs:
+        writer.bind_ids(number, names[first:last], rows[first:last])
+    viewers = {tenant: np.sort(np.concatenate(parts)) for tenant, parts in seen.items()}
+    _put_into_lists(change, rows, owners, viewers, batch.bare)
 
 
 def _withdraw(change: Change, old: I64) -> dict[int, I64]:
@@ -158,11 +191,17 @@ def _withdraw(change: Change, old: I64) -> dict[int, I64]:
     return seen
 
 
-def _put_into_lists(change: Change, rows: I64, owners: npt.NDArray[Any], seen: dict[int, I64]) -> None:
+def _put_into_lists(
+    change: Change,
+    rows: I64,
+    owners: npt.NDArray[Any],
+    seen: dict[int, I64],
+    bare: npt.NDArray[np.bool_] | None,
+) -> None:
     """Put new rows into the lists of everybody who sees them, and store their homes."""
     parts: list[tuple[I64, npt.NDArray[Any], npt.NDArray[Any]]] = []
     for tenant, mine in seen.items():
-        starts, cells = change.insert(tenant, rows[mine])
+        starts, cells = change.insert(tenant, rows[mine], None if bare is None else bare[mine])
         of_row = np.repeat(mine, np.diff(starts))
         parts.append((of_row, np.full(len(of_row), tenant, np.uint32), cells))
     of_row = np.concatenate([part[0] for part in parts])

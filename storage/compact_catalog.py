@@ -149,4 +149,17 @@ def _put_rest(source: Source, building: Building, txn: int) -> None:
     for table in (catalog.PENDING, catalog.USES):
         for piece in in_pieces(catalog.scan(source.snapshot.transaction, table)):
             building.put([key for key, _ in piece], [value for _, value in piece])
+    for table in (catalog.DOCUMENTS, catalog.METADATA):
+        _put_contents(source, building, table)
     put_terms(source, building.put)
+
+
+def _put_contents(source: Source, building: Building, table: bytes) -> None:
+    """Write documents or metadata under the new numbers of their rows."""
+    old = source.numbering.old
+    for first in range(0, len(old), TOGETHER):
+        part = old[first : first + TOGETHER]
+        keys = records.byte_items(np.arange(first, first + len(part)), ">u4")
+        for key, content in zip(keys, source.snapshot.contents(table, part), strict=True):
+            if content is not None:
+                building.put([table + key], [catalog.summed(table + key, content)])

@@ -48,13 +48,25 @@ if TYPE_CHECKING:
 class State:
     """What one committed transaction says, decoded, with the mappings that reach everything in it. Immutable."""
 
-    __slots__ = ("has_long_ids", "header", "mappings", "slots", "superseded", "txn_id", "vectors")
+    __slots__ = (
+        "has_documents",
+        "has_long_ids",
+        "has_metadata",
+        "header",
+        "mappings",
+        "slots",
+        "superseded",
+        "txn_id",
+        "vectors",
+    )
 
     def __init__(self, txn: Any, header: catalog.Header, mappings: dict[str, Mapping], vector_bytes: int) -> None:
         self.txn_id: int = txn.id()
         self.header = header
         self.superseded = catalog.is_superseded(txn)
         self.has_long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
+        self.has_documents = not catalog.range_is_empty(txn, catalog.DOCUMENTS)
+        self.has_metadata = not catalog.range_is_empty(txn, catalog.METADATA)
         self.mappings = mappings
         self.slots = _rows_view(mappings[ROWS], header.n_rows, header.id_width)
         self.vectors = _rows_view(mappings[VECTORS], header.n_rows, vector_bytes) if VECTORS in mappings else None

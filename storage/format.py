@@ -16,7 +16,7 @@ import xxhash
 
 from ramet.storage.errors import CorruptionError, FormatError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Unit of the posting file and size of every header. 4096 is the page of the page cache on the machines we know, and
 # a reader asks the kernel for whole pages anyway.
@@ -39,6 +39,9 @@ MAGIC = {POSTINGS: b"RAMETPST", ROWS: b"RAMETROW", VECTORS: b"RAMETVEC"}
 # Bit of a row number in a posting list: the row's nearest list is another one of the same tenant, this is a copy.
 COPY = 1 << 31
 ROW_MASK = COPY - 1
+
+# In the homes of a row, in place of a cell: the tenant sees the row, which has no vector and is in no list.
+NO_LIST = 0xFFFFFFFF
 
 # Number of a file in the keys of the `sums` table.
 SUMS_ROWS, SUMS_VECTORS = 0, 1

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.storage import catalog
+from ramet.storage.format import NO_LIST
 
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
@@ -36,7 +37,8 @@ def decode_homes(value: bytes) -> Homes:
 class HomeTable:
     """Owners of rows and the lists that hold them, CSR: row i is in the lists ``starts[i] .. starts[i + 1]``.
 
-    The lists of one tenant follow each other, that of the row's nearest cell first.
+    The lists of one tenant follow each other, that of the row's nearest cell first. For a row without a vector the one
+    cell of every tenant that sees it is `format.NO_LIST`.
     """
 
     owners: U32
@@ -55,6 +57,14 @@ class HomeTable:
     def of_row(self) -> I64:
         """Position of the row of each list, (total,)."""
         return np.repeat(np.arange(len(self.owners)), np.diff(self.starts))
+
+    @property
+    def bare(self) -> npt.NDArray[np.bool_]:
+        """Which rows have no vector, and so are in no list, (n,)."""
+        bare = np.zeros(len(self.owners), np.bool_)
+        some = np.flatnonzero(np.diff(self.starts))
+        bare[some] = self.cells[self.starts[some]] == NO_LIST
+        return bare
 
     def chosen(self, which: npt.NDArray[np.bool_]) -> "HomeTable":
         """Return the entries of some of the rows, chosen by a mask of shape (n,)."""

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.storage import catalog
+from ramet.storage.content import ContentReader
 from ramet.storage.core import Core, State
 from ramet.storage.errors import ClosedError, CorruptionError, ForkError, MissingError, StorageError
+from ramet.storage.fields import FieldReader
 from ramet.storage.format import PAGE_BYTES, POSTINGS, ROWS, VECTORS, ListLayout, checksum
 from ramet.storage.mapping import Mapping
 from ramet.storage.reader import LIST_DTYPE, U8, U32, storage_errors
@@ -43,7 +45,7 @@ def end_reading(core: Core, token: object, txn: Any) -> None:
             close_unused(core)
 
 
-class Snapshot(TermReader):
+class Snapshot(ContentReader, FieldReader, TermReader):
     """A committed state of a collection. Made by `Store.read`; a context manager.
 
     It pins its state by an LMDB read transaction: nothing that it can reach is reused before `close`, in this or any
@@ -127,6 +129,16 @@ class Snapshot(TermReader):
     def n_live(self) -> int:
         """Records that exist."""
         return self._state.header.n_live
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether any record has a document."""
+        return self._state.has_documents
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether any record has metadata."""
+        return self._state.has_metadata
 
     @property
     def end_page(self) -> int:

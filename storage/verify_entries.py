@@ -22,6 +22,7 @@ def check_entries(evidence: Evidence) -> dict[int, int]:
             findings.add(CATALOG, f"meta entry {key!r}", f"expected JSON, found {error}")
         findings.count("meta", 1)
     findings.count("blobs", sum(1 for _ in _summed(evidence, catalog.BLOBS)))
+    _check_content(evidence)
     cells = _check_cells(evidence)
     _check_children(evidence, cells)
     cursor = evidence.txn.cursor()
@@ -38,6 +39,23 @@ def _summed(evidence: Evidence, table: bytes) -> Iterator[tuple[bytes, bytes]]:
             yield key, catalog.unsummed(table + key, value, evidence.path)
         except CorruptionError as error:
             evidence.findings.add_error(error, CATALOG)
+
+
+def _check_content(evidence: Evidence) -> None:
+    """Check that documents are text, and that documents and metadata belong to rows that live."""
+    findings, txn = evidence.findings, evidence.txn
+    for table, name, counter in (
+        (catalog.DOCUMENTS, "document", "documents"),
+        (catalog.METADATA, "metadata", "metadata"),
+    ):
+        for key, content in _summed(evidence, table):
+            findings.count(counter, 1)
+            if len(key) != 4 or txn.get(catalog.HOMES + key) is None:
+                findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", "expected a record, found none")
+            try:
+                content.decode()
+            except UnicodeDecodeError as error:
+                findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", f"expected UTF-8, found {error}")
 
 
 def _check_cells(evidence: Evidence) -> dict[int, int]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ramet.storage import catalog
 from ramet.storage.evidence import Evidence
-from ramet.storage.format import CATALOG, PAGE_BYTES, POSTINGS, ROW_MASK, checksum, concatenated
+from ramet.storage.format import CATALOG, NO_LIST, PAGE_BYTES, POSTINGS, ROW_MASK, checksum, concatenated
 from ramet.storage.reader import I64, LIST_DTYPE, U8, U32, U64, check_directory
 
 # Bytes of the posting file read at a time.
@@ -157,10 +157,12 @@ def _check_homes(evidence: Evidence, names: U64, copies: U64) -> tuple[U32, U64]
     for row in rows[rows >= n_rows].tolist():
         findings.add(CATALOG, f"homes of row {row}", f"expected rows below {n_rows}")
     owners[rows[rows < n_rows]] = row_owners[rows < n_rows]
+    listless = homes & np.uint64(0xFFFFFFFF) == np.uint64(NO_LIST)
     places = np.searchsorted(names, homes)
     known = places < len(names)
     known[known] = names[places[known]] == homes[known]
-    for row, home in zip(home_rows[~known].tolist(), homes[~known], strict=True):
+    lost = ~(known | listless)
+    for row, home in zip(home_rows[lost].tolist(), homes[lost], strict=True):
         findings.add(CATALOG, f"homes of row {row}", f"expected a list, found {_list_name(home)}, which does not exist")
     viewers = np.unique(home_rows.astype(np.uint64) << np.uint64(32) | homes >> np.uint64(32))
     said = np.sort((places[known].astype(np.uint64) << np.uint64(32)) | home_rows[known].astype(np.uint64))

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.storage import catalog, records, tenants
+from ramet.storage.content import ContentWriter
 from ramet.storage.errors import CorruptionError, StorageFullError
 from ramet.storage.format import CATALOG, PAGE_BYTES, ROW_MASK, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS
 from ramet.storage.homes import HomeTable
 from ramet.storage.reader import I64, U8, U32
 from ramet.storage.rowfiles import append_rows_to
-from ramet.storage.transaction import WriteTransaction
 
 # Posting lists keep row numbers of 31 bits, and the last one stays free.
 MAX_ROWS = ROW_MASK
@@ -25,7 +25,7 @@ TELLING = 1000
 LONG_VALUE = 1000
 
 
-class RowWriter(WriteTransaction):
+class RowWriter(ContentWriter):
     """Tenants, rows, ids and homes."""
 
     def ensure_tenant(self, name: str) -> int:
@@ -169,6 +169,7 @@ class RowWriter(WriteTransaction):
 
     def drop_rows(self, rows: npt.NDArray[Any]) -> None:
         """Forget rows that are in no list and that no tenant sees any more. Their bytes stay until a compaction."""
+        self.drop_content(rows)
         with self._step(CATALOG) as txn:
             long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
             for key in records.byte_items(np.sort(rows), ">u4"):

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 from ramet._error import RametError
 
 if TYPE_CHECKING:
+    from ramet.engine.chunking import Chunk as Chunk
+    from ramet.engine.chunking import chunk as chunk
     from ramet.engine.collection import Collection as Collection
     from ramet.engine.database import Database as Database
     from ramet.engine.database import connect as connect
+    from ramet.engine.embedding import Embedder as Embedder
+    from ramet.engine.embedding import TextEmbedder as TextEmbedder
+    from ramet.engine.embedding_static import StaticEmbedder as StaticEmbedder
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
     from ramet.engine.errors import ConflictError as ConflictError
+    from ramet.engine.errors import MissingPackageError as MissingPackageError
     from ramet.engine.errors import NotEmptyError as NotEmptyError
     from ramet.engine.errors import NotOwnerError as NotOwnerError
     from ramet.engine.errors import UnknownCollectionError as UnknownCollectionError
@@ -49,6 +55,7 @@ _HOME = {
     "AccessError": "ramet.storage.errors",
     "ArgumentError": "ramet.engine.errors",
     "BuildReport": "ramet.engine.hits",
+    "Chunk": "ramet.engine.chunking",
     "ClosedError": "ramet.storage.errors",
     "Collection": "ramet.engine.collection",
     "CollectionExistsError": "ramet.engine.errors",
@@ -57,25 +64,30 @@ _HOME = {
     "CorruptionError": "ramet.storage.errors",
     "CurvePoint": "ramet.engine.hits",
     "Database": "ramet.engine.database",
+    "Embedder": "ramet.engine.embedding",
     "ExistsError": "ramet.storage.errors",
     "ForkError": "ramet.storage.errors",
     "FormatError": "ramet.storage.errors",
     "Hit": "ramet.engine.hits",
     "Hits": "ramet.engine.hits",
     "MissingError": "ramet.storage.errors",
+    "MissingPackageError": "ramet.engine.errors",
     "NotEmptyError": "ramet.engine.errors",
     "NotOwnerError": "ramet.engine.errors",
     "Problem": "ramet.storage.findings",
     "ReadOnlyError": "ramet.storage.errors",
     "Record": "ramet.engine.hits",
+    "StaticEmbedder": "ramet.engine.embedding_static",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
+    "TextEmbedder": "ramet.engine.embedding",
     "UnknownCollectionError": "ramet.engine.errors",
     "UnknownIdError": "ramet.engine.errors",
     "UnknownTenantError": "ramet.engine.errors",
     "UpsertReport": "ramet.engine.hits",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
+    "chunk": "ramet.engine.chunking",
     "connect": "ramet.engine.database",
     "warmup": "ramet.engine.warm",
 }
@@ -84,6 +96,7 @@ __all__ = [
     "AccessError",
     "ArgumentError",
     "BuildReport",
+    "Chunk",
     "ClosedError",
     "Collection",
     "CollectionExistsError",
@@ -92,20 +105,24 @@ __all__ = [
     "CorruptionError",
     "CurvePoint",
     "Database",
+    "Embedder",
     "ExistsError",
     "ForkError",
     "FormatError",
     "Hit",
     "Hits",
     "MissingError",
+    "MissingPackageError",
     "NotEmptyError",
     "NotOwnerError",
     "Problem",
     "RametError",
     "ReadOnlyError",
     "Record",
+    "StaticEmbedder",
     "StorageError",
     "StorageFullError",
+    "TextEmbedder",
     "UnknownCollectionError",
     "UnknownIdError",
     "UnknownTenantError",
@@ -113,6 +130,7 @@ __all__ = [
     "VerifyReport",
     "WriterBusyError",
     "__version__",
+    "chunk",
     "connect",
     "warmup",
 ]

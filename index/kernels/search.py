@@ -120,6 +120,30 @@ def with_own_cell(plan, starts, n_groups, signed, scalars, out, cells, n):
 
 
 @njit(cache=True, nogil=True)
+def rerank_pool(plan, pool, size, floats, scalars, fetch, spans, flags, heap, stats):
+    """Exact top-k of the candidates ``pool[:size]`` in ``heap``; returns its size. Arguments as in ``search_many``."""
+    sort_heap(pool, size)
+    size = hopeful(pool, size, heap.size, plan.metric, scalars)
+    if fetch:
+        stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.vectors), plan.vector_bytes, spans, flags)
+        stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
+    stats[RERANKED] += size
+    query = np.uintp(floats.ctypes.data)
+    return rerank(
+        pool, size, np.int64(plan.vectors), plan.vector_bytes, query, plan.dim, plan.metric, plan.half, heap
+    )
+
+
+@njit(cache=True, nogil=True)
+def write_top(heap, size, rows, distances):
+    """Write the keys ``heap[:size]`` out, nearest first; -1 and infinity behind them. The heap is sorted by this."""
+    sort_heap(heap, size)
+    for i in range(rows.size):
+        rows[i] = np.int64(number_of(heap[i])) if i < size else -1
+        distances[i] = distance_of(heap[i]) if i < size else np.float32(np.inf)
+
+
+@njit(cache=True, nogil=True)
 def search_many(
     plans, starts, given, queries, first, last, nprobe, effort, ratio, pool_size, fetch, longest, rows, distances, stats
 ):
@@ -180,23 +204,7 @@ def search_many(
             stats[ABSENT] += fetch_lists(plan, cells, n, address, counts, capacities, spans, flags)
         if plan.kind == SQ8:
             size, looked = scan_lists(plan, cells, n, floats, signed.view(np.uint8), scalars, 0, out, pool)
-            sort_heap(pool, size)
-            size = hopeful(pool, size, k, plan.metric, scalars)
-            if fetch:
-                stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.vectors), plan.vector_bytes, spans, flags)
-                stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
-            stats[RERANKED] += size
-            size = rerank(
-                pool,
-                size,
-                np.int64(plan.vectors),
-                plan.vector_bytes,
-                np.uintp(floats.ctypes.data),
-                plan.dim,
-                plan.metric,
-                plan.half,
-                heap,
-            )
+            size = rerank_pool(plan, pool, size, floats, scalars, fetch, spans, flags, heap, stats)
         else:
             norm = 0
             if plan.kind == INT8 or plan.kind == UINT8:
@@ -206,8 +214,5 @@ def search_many(
             stats[ABSENT] += fetch_rows(heap, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
         stats[LISTS] += n
         stats[ROWS] += looked
-        sort_heap(heap, size)
-        for i in range(k):
-            rows[q, i] = np.int64(number_of(heap[i])) if i < size else -1
-            distances[q, i] = distance_of(heap[i]) if i < size else np.float32(np.inf)
+        write_top(heap, size, rows[q], distances[q])
     stats[FAULTS] += major_faults(usage) - faults

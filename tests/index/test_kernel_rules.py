@@ -14,7 +14,7 @@ from numba.core.extending import _Intrinsic
 
 import ramet.index.kernels
 from ramet.index.kernels import simd
-from tests.oracle import building, kernels
+from tests.oracle import building, filtered, kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "index").rglob("*.py"))
@@ -112,7 +112,7 @@ def test_every_public_kernel_has_a_naive_twin():
     public = {name for module in MODULES if module not in TWINS_ELSEWHERE for name in compiled(MODULES[module])}
     public |= {name for name, thing in vars(simd).items() if isinstance(thing, _Intrinsic)}
     public = {name for name in public if not name.startswith("_")}
-    twins = {name for oracle in (kernels, building) for name, thing in vars(oracle).items() if callable(thing)}
+    twins = {name for oracle in (kernels, building, filtered) for name, thing in vars(oracle).items() if callable(thing)}
     assert public - twins == set(WITHOUT_TWIN)
     assert public >= set(WITHOUT_TWIN)
     assert set(TWINS_ELSEWHERE) <= set(MODULES)

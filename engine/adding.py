@@ -1,0 +1,162 @@
+"""Documents to records: chunks, vectors, the fields that say where each chunk comes from."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ramet.engine import checks, where
+from ramet.engine import metadata as meta
+from ramet.engine.chunking import MOST_TOKENS, chunk
+from ramet.engine.contents import Content
+from ramet.engine.embedding import TextEmbedder
+from ramet.engine.errors import ArgumentError, ConflictError
+from ramet.engine.filters import rows_matching
+from ramet.engine.hits import AddReport, UpsertReport
+from ramet.engine.opened import Opened
+from ramet.engine.texts import checked_texts
+from ramet.engine.upsert import Records
+from ramet.engine.where import Filter
+
+TOGETHER = 2048
+"""Chunks that are embedded and stored together, at least; a document is not divided."""
+
+DOCUMENT, CHUNK, START, END = "_document", "_chunk", "_start", "_end"
+OWN_FIELDS = (DOCUMENT, CHUNK, START, END)
+
+MAX_ID_BYTES = checks.MAX_NAME_BYTES - 12
+"""Chunks append their number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """Documents of one call, checked."""
+
+    texts: list[str]
+    ids: list[str]
+    metadata: list[dict[str, Any] | None]
+    tenant: str
+
+
+def checked(texts: Any, ids: Any, metadata: Any, tenant: str) -> Documents:
+    """Documents that may be added.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    found = checked_texts(texts, "texts")
+    names = [uuid.uuid4().hex for _ in found] if ids is None else checks.record_ids(ids, len(found))
+    for i, name in enumerate(names):
+        if len(name.encode()) > MAX_ID_BYTES:
+            raise ArgumentError(f"ids[{i}]", f"has over {MAX_ID_BYTES} bytes in UTF-8, and chunks append their number")
+    fields: list[Any] = [None] * len(found) if metadata is None else meta.checked(metadata, len(found))
+    for i, one in enumerate(fields):
+        taken = [field for field in OWN_FIELDS if one and field in one]
+        if taken:
+            raise ArgumentError(f"metadata[{i}]", f"has the field {taken[0]!r}, which add_texts sets; use another name")
+    return Documents(texts=found, ids=names, metadata=fields, tenant=tenant)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Chunks that are stored together, and the documents that they are of."""
+
+    names: list[str]
+    texts: list[str]
+    metadata: list[dict[str, Any]]
+    documents: list[str]
+    n_tokens: int = 0
+
+
+def add(
+    opened: Opened, documents: Documents, chunk_tokens: int | None, overlap: int, on_conflict: str, timeout_s: float
+) -> AddReport:
+    """Cut, embed and store documents; see `Collection.add_texts`."""
+    embedder = opened.needed()
+    chosen = _without_conflicts(opened, documents, on_conflict)
+    total, n_chunks, n_tokens = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0
+    for part in _parts(documents, chosen, embedder, chunk_tokens, overlap):
+        vectors = embedder.embed_documents(part.texts) if part.texts else None
+        names, block, bare, owners = checks.batch(part.names, vectors, documents.tenant, opened.settings)
+        records = Records(
+            names=names,
+            block=block,
+            bare=bare,
+            content=Content(documents=part.texts, metadata=part.metadata),
+            tenants=owners,
+        )
+        total += opened.live.replace(records, of_documents(part.documents), opened.bind_model, timeout_s)
+        n_chunks += len(part.names)
+        n_tokens += part.n_tokens
+    return AddReport(
+        ids=documents.ids,
+        n_documents=len(chosen),
+        n_skipped=len(documents.ids) - len(chosen),
+        n_chunks=n_chunks,
+        n_replaced=total.n_replaced,
+        n_tokens=n_tokens,
+    )
+
+
+def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -> list[int]:
+    """Positions of the documents that are to be stored."""
+    if on_conflict == "replace":
+        return list(range(len(documents.ids)))
+    known: set[str] = set()
+    with opened.store.read() as snapshot:
+        number = snapshot.tenant_number(documents.tenant)
+        for first in range(0, len(documents.ids) if number is not None else 0, TOGETHER):
+            part = documents.ids[first : first + TOGETHER]
+            assert number is not None
+            rows = list(rows_matching(snapshot, number, of_documents(part)))
+            known.update(str(meta.decode(one or b"{}")[DOCUMENT]) for one in snapshot.metadata(np.array(rows, np.int64)))
+            plain = snapshot.rows_of(number, part) >= 0
+            known.update(name for name, there in zip(part, plain.tolist(), strict=True) if there)
+    if known and on_conflict == "error":
+        raise ConflictError(documents.tenant, sorted(known), 'pass on_conflict="replace" or "skip", or use other ids')
+    return [i for i, name in enumerate(documents.ids) if name not in known]
+
+
+def _parts(
+    documents: Documents, chosen: list[int], embedder: TextEmbedder, chunk_tokens: int | None, overlap: int
+) -> Iterator[_Part]:
+    """Chunks of the chosen documents, some thousand at a time."""
+    most = (embedder.max_tokens or MOST_TOKENS) if chunk_tokens is None else chunk_tokens
+    part = _Part([], [], [], [])
+    for first in range(0, len(chosen), TOGETHER):
+        numbers = chosen[first : first + TOGETHER]
+        texts = [documents.texts[i] for i in numbers]
+        cut = chunk(texts, max_tokens=most, overlap=overlap, count_tokens=embedder.count_tokens)
+        for i, chunks in zip(numbers, cut, strict=True):
+            part.documents.append(documents.ids[i])
+            for number, one in enumerate(chunks):
+                part.names.append(f"{documents.ids[i]}#{number}" if len(chunks) > 1 else documents.ids[i])
+                part.texts.append(one.text)
+                part.n_tokens += one.n_tokens
+                own = {DOCUMENT: documents.ids[i], CHUNK: number, START: one.start, END: one.end}
+                part.metadata.append({**(documents.metadata[i] or {}), **own})
+            if len(part.names) >= TOGETHER:
+                yield part
+                part = _Part([], [], [], [])
+    if part.documents:
+        yield part
+
+
+def of_documents(ids: list[str]) -> Filter:
+    """The filter that finds the chunks of documents."""
+    found = where.parse({DOCUMENT: {"$in": ids}})
+    assert found is not None
+    return found
+
+
+def delete(opened: Opened, ids: list[str], tenant: str, timeout_s: float) -> int:
+    """Delete documents; see `Collection.delete_texts`."""
+    return sum(
+        opened.live.delete_matching(of_documents(ids[first : first + TOGETHER]), tenant, timeout_s)
+        for first in range(0, len(ids), TOGETHER)
+    )

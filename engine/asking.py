@@ -1,0 +1,207 @@
+"""From a checked question to hits: one snapshot, then near vectors, words, or both."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine import reads
+from ramet.engine.allowed import Allowed
+from ramet.engine.explain import Explanation
+from ramet.engine.hits import Floats, Hits
+from ramet.engine.opened import Opened
+from ramet.engine.reads import Include
+from ramet.engine.search import Effort, search
+from ramet.engine.searcher import Rows, Searcher
+from ramet.engine.searchers import StaleSnapshotError
+from ramet.engine.text import fusion, keyword
+from ramet.engine.where import Filter
+from ramet.storage.snapshot import Snapshot
+from ramet.storage.tenants import Member
+
+EVERYTHING = Include()
+
+LEAST_FUSED = 100
+"""Candidates that either side of a hybrid search gives at least."""
+
+Found = list[tuple[Rows, npt.NDArray[np.floating[Any]]]]
+
+
+@dataclass(slots=True, kw_only=True)  # not frozen: that would cost a microsecond a query
+class Question:
+    """A query whose arguments are checked."""
+
+    queries: Floats | None
+    """(n, dim); None in a keyword search."""
+    texts: list[str] | None
+    single: bool
+    k: int
+    where: Filter | None
+    effort: Effort
+    include: Include
+    fusion: str = "rrf"
+    alpha: float = 0.5
+    explain: bool = False
+    check: bool = False
+
+    def __len__(self) -> int:
+        if self.queries is not None:
+            return len(self.queries)
+        return len(self.texts or ())
+
+
+def begin(opened: Opened, names: tuple[str, ...]) -> tuple[Snapshot, list[Searcher]]:
+    """A snapshot, which the caller closes, and the searchers of the tenants that have lists in it."""
+    while True:
+        snapshot = opened.store.read()
+        try:
+            found = [opened.searchers.of(snapshot, name) for name in names]
+        except StaleSnapshotError:  # another thread has seen a newer commit since: so do we
+            snapshot.close()
+            continue
+        except BaseException:
+            snapshot.close()
+            raise
+        return snapshot, [searcher for searcher in found if searcher is not None and searcher.n_lists]
+
+
+def answer(opened: Opened, question: Question, mode: str, names: tuple[str, ...]) -> Hits:
+    """Hits of a question, for tenants by name."""
+    snapshot, searchers = begin(opened, names)
+    with snapshot:
+        if mode == "dense":
+            if question.where is None and not question.explain:
+                return _near(opened, snapshot, searchers, question)
+            return _explained(opened, snapshot, searchers, names, question, _filtered)
+        return _explained(opened, snapshot, searchers, names, question, _words if mode == "keyword" else _hybrid)
+
+
+def _near(opened: Opened, snapshot: Snapshot, searchers: list[Searcher], question: Question) -> Hits:
+    """Near vectors, without a filter: the shortest way."""
+    settings, queries = opened.settings, question.queries
+    assert queries is not None
+    if not searchers or len(queries) == 0:
+        return reads.no_hits(len(queries), question.single, settings, question.include.here(snapshot))
+    if question.check:
+        _check(snapshot, searchers, queries, question)
+    rows, distances = search(searchers, queries, question.k, question.effort, opened.residency)
+    tenants = [searcher.tenant for searcher in searchers]
+    return reads.hits(snapshot, settings, rows, distances, question.single, question.include, tenants)
+
+
+def _check(snapshot: Snapshot, searchers: list[Searcher], queries: Floats, question: Question) -> None:
+    for searcher in searchers:
+        reads.check_lists(snapshot, searcher, queries, question.effort.probes(searcher, question.k))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a filtered question is asked of: tenants that exist, and the rows of each that it may find."""
+
+    opened: Opened
+    snapshot: Snapshot
+    members: list[Member]
+    searchers: list[Searcher]
+    question: Question
+    explanation: Explanation
+
+    def near(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        """Rows and distances of the records nearest to each query."""
+        question, chosen = self.question, self.question.where
+        if not self.searchers or not len(queries):
+            return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+        if question.check:
+            _check(self.snapshot, self.searchers, queries, question)
+        allowed: list[Allowed | None] | None = None
+        if chosen is not None:
+            numbers = {member.number: member for member in self.members}
+            with self.explanation.stage("filter"):
+                allowed = [
+                    self.opened.filters.of(self.snapshot, numbers[searcher.tenant], chosen, listed=True)
+                    for searcher in self.searchers
+                ]
+        residency = self.opened.residency
+        return search(self.searchers, queries, k, question.effort, residency, allowed, self.explanation)
+
+    def words(self, text: str, k: int) -> tuple[Rows, Floats]:
+        """Rows and scores of the records whose documents fit words best."""
+        filters, chosen, snapshot = self.opened.filters, self.question.where, self.snapshot
+        with self.explanation.stage("filter"):
+            visible = {one.number: one for one in self.members}
+            allowed = None
+            if chosen is not None:
+                allowed = {one.number: filters.of(snapshot, one, chosen).bitmap for one in self.members}
+        with self.explanation.stage("words"):
+            numbers = [member.number for member in self.members]
+            analyzer = self.opened.live.analyzer
+            return keyword.search(
+                snapshot, numbers, analyzer, text, k, lambda number: filters.of(snapshot, visible[number], None).bitmap, allowed
+            )
+
+
+def _explained(
+    opened: Opened, snapshot: Snapshot, searchers: list[Searcher], names: tuple[str, ...], question: Question, find: Any
+) -> Hits:
+    """Hits found in the long way: filtered, by words, fused or explained."""
+    begun = time.perf_counter()
+    numbers = [snapshot.tenant_number(name) for name in names]
+    members = [None if number is None else snapshot.member(number) for number in numbers]
+    scope = Scope(
+        opened=opened,
+        snapshot=snapshot,
+        members=[member for member in members if member is not None],
+        searchers=searchers,
+        question=question,
+        explanation=Explanation(len(question)),
+    )
+    found: Hits = find(scope)
+    if question.explain:
+        found.explanation = scope.explanation
+        scope.explanation.total_us = (time.perf_counter() - begun) * 1e6
+    return found
+
+
+def _filtered(scope: Scope) -> Hits:
+    question, settings = scope.question, scope.opened.settings
+    assert question.queries is not None
+    rows, distances = scope.near(question.queries, question.k)
+    with scope.explanation.stage("records"):
+        if not rows.shape[1]:
+            return reads.no_hits(len(rows), question.single, settings, question.include.here(scope.snapshot))
+        tenants = [member.number for member in scope.members]
+        return reads.hits(scope.snapshot, settings, rows, distances, question.single, question.include, tenants)
+
+
+def _words(scope: Scope) -> Hits:
+    assert scope.question.texts is not None
+    return _ranked(scope, [scope.words(text, scope.question.k) for text in scope.question.texts])
+
+
+def _hybrid(scope: Scope) -> Hits:
+    """Both rankings, fused."""
+    question = scope.question
+    assert question.queries is not None and question.texts is not None
+    depth = max(LEAST_FUSED, 2 * question.k)
+    near, distances = scope.near(question.queries, depth)
+    found: Found = []
+    for i, text in enumerate(question.texts):
+        there = near[i] >= 0
+        dense = near[i][there], -distances[i][there]
+        worded = scope.words(text, depth)
+        with scope.explanation.stage("fuse"):
+            if question.fusion == "rrf":
+                found.append(fusion.reciprocal_rank(dense[0], worded[0], question.k))
+            else:
+                found.append(fusion.weighted(dense, worded, question.k, question.alpha))
+    return _ranked(scope, found)
+
+
+def _ranked(scope: Scope, found: Found) -> Hits:
+    question = scope.question
+    tenants = [member.number for member in scope.members]
+    with scope.explanation.stage("records"):
+        return reads.ranked(scope.snapshot, scope.opened.settings, found, question.single, question.include, tenants)

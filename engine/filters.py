@@ -1,0 +1,84 @@
+"""Which rows of a tenant a filter allows: found once for each state of the tenant, and kept while there is room."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from pyroaring import BitMap
+
+from ramet.engine import metadata as meta
+from ramet.engine.allowed import Allowed
+from ramet.engine.contents import BARE
+from ramet.engine.filtering import matching
+from ramet.engine.forking import tell_after_fork
+from ramet.engine.where import Filter
+from ramet.storage.snapshot import Snapshot
+from ramet.storage.tenants import Member
+from ramet.storage.writer import Writer
+
+CACHE_BYTES = 32 << 20
+"""Memory that the rows of filters may take together."""
+
+Key = tuple[int, int, Filter | None, bool]
+
+
+def rows_matching(reader: Snapshot | Writer, tenant: int, chosen: Filter | None) -> BitMap:
+    """Rows of a tenant that a filter allows; all that it sees for None."""
+    if chosen is None:
+        return reader.visible(tenant)
+    return matching(reader, tenant, chosen, lambda rows: [meta.decode(one or b"{}") for one in reader.metadata(rows)])
+
+
+class Filters:
+    """Filters that were evaluated, those used last. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Key, Allowed] = OrderedDict()
+        self._lock = threading.Lock()
+        self._n_bytes = 0
+        self._core: Any = None
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin empty in a forked child."""
+        self._lock = threading.Lock()
+        self._known, self._n_bytes = OrderedDict(), 0
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._known.clear()
+            self._n_bytes = 0
+
+    def of(self, snapshot: Snapshot, member: Member, chosen: Filter | None, *, listed: bool = False) -> Allowed:
+        """Rows of a tenant that a filter allows in a snapshot; None: all that the tenant sees.
+
+        ``listed``: only those that have a vector.
+        """
+        key = (member.number, member.changed, chosen, listed)
+        with self._lock:
+            if self._core is not snapshot.core:  # compacted: rows have other numbers
+                self._core = snapshot.core
+                self._known, self._n_bytes = OrderedDict(), 0
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known
+        rows = rows_matching(snapshot, member.number, chosen)
+        if listed:
+            rows -= snapshot.rows_with_field(member.number, BARE)
+        found = Allowed(rows, snapshot.n_rows)
+        with self._lock:
+            if self._core is snapshot.core:
+                self._keep(key, found)
+        return found
+
+    def _keep(self, key: Key, found: Allowed) -> None:
+        """Keep rows, and let go of those used longest ago when there is no room."""
+        old = self._known.pop(key, None)
+        self._n_bytes += found.n_bytes - (0 if old is None else old.n_bytes)
+        self._known[key] = found
+        while self._n_bytes > CACHE_BYTES and len(self._known) > 1:
+            self._n_bytes -= self._known.popitem(last=False)[1].n_bytes

@@ -1,0 +1,108 @@
+"""What belongs to one open collection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.embedding import TextEmbedder
+from ramet.engine.errors import ArgumentError, MissingEmbedderError, ModelMismatchError
+from ramet.engine.filters import Filters
+from ramet.engine.live import Live
+from ramet.engine.residency import Residency
+from ramet.engine.searchers import Searchers
+from ramet.engine.settings import Settings
+from ramet.storage.format import POSTINGS
+from ramet.storage.store import Store
+from ramet.storage.writer import Writer
+
+MODEL = "model"
+"""META entry: identity of the model whose vectors the collection holds."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """Files, caches and the writing side of an open collection, and the embedder that it was opened with."""
+
+    store: Store
+    settings: Settings
+    residency: Residency
+    searchers: Searchers
+    filters: Filters
+    live: Live
+    embedder: TextEmbedder | None = None
+
+    @classmethod
+    def of(cls, store: Store) -> Opened:
+        """Everything anew, around open files."""
+        settings = Settings.from_storage(store.settings)
+        return cls(
+            store=store,
+            settings=settings,
+            residency=Residency(may_ask=os.access(store.path / POSTINGS, os.W_OK)),
+            searchers=Searchers(settings),
+            filters=Filters(),
+            live=Live(store, settings),
+        )
+
+    def use(self, embedder: TextEmbedder) -> None:
+        """Take texts with this embedder from now on.
+
+        Raises
+        ------
+        ArgumentError
+            Its vectors have another dimension.
+        ModelMismatchError
+            The vectors of the collection are of another model.
+        """
+        if embedder.dim != self.settings.dim:
+            raise ArgumentError(
+                "embedder", f"makes vectors of dimension {embedder.dim}, the collection's is {self.settings.dim}"
+            )
+        with self.store.read() as snapshot:
+            self._compare(snapshot.meta(MODEL), embedder)
+        self.embedder = embedder
+
+    def _compare(self, known: object, embedder: TextEmbedder) -> None:
+        if known is not None and known != embedder.identity:
+            raise ModelMismatchError(self.store.path.name, str(known), embedder.identity)
+
+    def needed(self) -> TextEmbedder:
+        """The embedder, which a text needs.
+
+        Raises
+        ------
+        MissingEmbedderError
+        """
+        if self.embedder is None:
+            raise MissingEmbedderError(self.store.path.name)
+        return self.embedder
+
+    def embedded_queries(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Vectors of questions, (n, dim)."""
+        if not texts:
+            return np.empty((0, self.settings.dim), np.float32)
+        return self.needed().embed_queries(texts)
+
+    def bind_model(self, writer: Writer) -> None:
+        """Remember, in a transaction that stores vectors of the embedder, whose they are.
+
+        Raises
+        ------
+        ModelMismatchError
+            Another model was there first.
+        """
+        embedder = self.needed()
+        known = writer.meta(MODEL)
+        self._compare(known, embedder)
+        if known is None:
+            writer.set_meta(MODEL, embedder.identity)
+
+    def close(self) -> None:
+        """Give the files back."""
+        self.searchers.clear()
+        self.filters.clear()
+        self.store.close()
