@@ -32,14 +32,14 @@ class Allowed:
         A row at or beyond ``n_rows``.
     """
 
-    __slots__ = ("_bitmap", "_listed", "_words", "count", "n_rows")
+    __slots__ = ("_listed", "_words", "bitmap", "count", "n_rows")
 
     def __init__(self, rows: BitMap, n_rows: int) -> None:
         self.count = len(rows)
         self.n_rows = n_rows
         if self.count and rows.max() >= n_rows:
             raise ValueError(f"row {rows.max()} is beyond the {n_rows} rows of the collection")
-        self._bitmap = rows
+        self.bitmap = rows
         self._listed: Listed | None = None
         self._words: Words | None = None
 
@@ -47,7 +47,7 @@ class Allowed:
     def listed(self) -> Listed:
         """The rows, ascending; uint32 (count,). Made on first use."""
         if self._listed is None:
-            self._listed = np.frombuffer(self._bitmap.to_array(), np.uint32)
+            self._listed = np.frombuffer(self.bitmap.to_array(), np.uint32)
         return self._listed
 
     @property

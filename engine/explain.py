@@ -35,6 +35,8 @@ class Explanation:
     n_queries : int
     stages : dict of str to float
         Microseconds, in the order in which stages first ran.
+    total_us : float or None
+        Microseconds of the whole call, where the caller measures it.
     tenants : list of dict
         For each tenant its plan and what was counted, summed over the queries of the batch.
     """
@@ -42,6 +44,7 @@ class Explanation:
     def __init__(self, n_queries: int = 1) -> None:
         self.n_queries = n_queries
         self.stages: dict[str, float] = {}
+        self.total_us: float | None = None
         self.tenants: list[dict[str, Any]] = []
 
     @contextmanager
@@ -72,13 +75,14 @@ class Explanation:
         """JSON-able form."""
         return {
             "n_queries": self.n_queries,
+            "total_us": None if self.total_us is None else round(self.total_us, 1),
             "microseconds": {name: round(us, 1) for name, us in self.stages.items()},
             "tenants": self.tenants,
         }
 
     def __str__(self) -> str:
         """A few lines to read."""
-        total = sum(self.stages.values())
+        total = sum(self.stages.values()) if self.total_us is None else self.total_us
         times = ", ".join(f"{name} {us:,.0f}" for name, us in self.stages.items())
         lines = [f"{self.n_queries} quer{'y' if self.n_queries == 1 else 'ies'}, {total:,.0f} us: {times}"]
         for shown in self.tenants:
