@@ -54,7 +54,7 @@ def checked(texts: Any, ids: Any, metadata: Any, tenant: str) -> Documents:
     for i, name in enumerate(names):
         if len(name.encode()) > MAX_ID_BYTES:
             raise ArgumentError(f"ids[{i}]", f"has over {MAX_ID_BYTES} bytes in UTF-8, and chunks append their number")
-    fields = [None] * len(found) if metadata is None else meta.checked(metadata, len(found))
+    fields: list[Any] = [None] * len(found) if metadata is None else meta.checked(metadata, len(found))
     for i, one in enumerate(fields):
         taken = [field for field in OWN_FIELDS if one and field in one]
         if taken:
@@ -114,7 +114,7 @@ def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -
             part = documents.ids[first : first + TOGETHER]
             assert number is not None
             rows = list(rows_matching(snapshot, number, of_documents(part)))
-            known.update(meta.decode(one or b"{}")[DOCUMENT] for one in snapshot.metadata(np.array(rows, np.int64)))
+            known.update(str(meta.decode(one or b"{}")[DOCUMENT]) for one in snapshot.metadata(np.array(rows, np.int64)))
             plain = snapshot.rows_of(number, part) >= 0
             known.update(name for name, there in zip(part, plain.tolist(), strict=True) if there)
     if known and on_conflict == "error":

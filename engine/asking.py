@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ramet.engine import reads
 from ramet.engine.allowed import Allowed
@@ -27,7 +28,7 @@ EVERYTHING = Include()
 LEAST_FUSED = 100
 """Candidates that either side of a hybrid search gives at least."""
 
-Found = list[tuple[Rows, Floats]]
+Found = list[tuple[Rows, npt.NDArray[np.floating[Any]]]]
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that would cost a microsecond a query
@@ -130,13 +131,16 @@ class Scope:
         """Rows and scores of the records whose documents fit words best."""
         filters, chosen, snapshot = self.opened.filters, self.question.where, self.snapshot
         with self.explanation.stage("filter"):
-            visible = {one.number: filters.of(snapshot, one, None).bitmap for one in self.members}
+            visible = {one.number: one for one in self.members}
             allowed = None
             if chosen is not None:
                 allowed = {one.number: filters.of(snapshot, one, chosen).bitmap for one in self.members}
         with self.explanation.stage("words"):
             numbers = [member.number for member in self.members]
-            return keyword.search(snapshot, numbers, self.opened.live.analyzer, text, k, visible, allowed)
+            analyzer = self.opened.live.analyzer
+            return keyword.search(
+                snapshot, numbers, analyzer, text, k, lambda number: filters.of(snapshot, visible[number], None).bitmap, allowed
+            )
 
 
 def _explained(
@@ -190,9 +194,9 @@ def _hybrid(scope: Scope) -> Hits:
         worded = scope.words(text, depth)
         with scope.explanation.stage("fuse"):
             if question.fusion == "rrf":
-                found.append(fusion.rrf([dense, worded], question.k))
+                found.append(fusion.reciprocal_rank(dense[0], worded[0], question.k))
             else:
-                found.append(fusion.weighted(dense, worded, question.alpha, question.k))
+                found.append(fusion.weighted(dense, worded, question.k, question.alpha))
     return _ranked(scope, found)
 
 

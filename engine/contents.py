@@ -62,8 +62,8 @@ class Contents:
             self._writer.put_metadata(rows, [meta.encode(one) if one else None for one in content.metadata])
         if content.documents is not None:
             analyzed = self._analyzer.words
-            self._words = words = [None if text is None else analyzed(text) for text in content.documents]
-            self._writer.put_documents(rows, content.documents, [len(of or ()) for of in words])
+            self._words = [None if text is None else analyzed(text) for text in content.documents]
+            self._writer.put_documents(rows, content.documents)
 
     def enter(self, tenant: int, rows: Rows, bare: npt.NDArray[np.bool_] | None = None) -> None:
         """Rows become visible to a tenant; ``bare`` ones have no vector."""
@@ -75,10 +75,7 @@ class Contents:
     def leave(self, tenant: int, rows: Rows, bare: npt.NDArray[np.bool_]) -> None:
         """Rows go from what a tenant sees; they have not been forgotten yet."""
         self._writer.unsee_rows(tenant, rows, _marked(self._metadata_of(rows), bare))
-        lengths = self._writer.document_lengths(rows)
-        there = lengths >= 0
-        if there.any():
-            self._writer.drop_words(tenant, rows[there], lengths[there])
+        self._writer.drop_words(tenant, rows)
 
     def forget(self, tenant: int) -> None:
         """A tenant is no more."""

@@ -33,6 +33,8 @@ class Explanation:
     Attributes
     ----------
     n_queries : int
+    total_us : float or None
+        Microseconds of the whole call, once it has returned.
     stages : dict of str to float
         Microseconds, in the order in which stages first ran.
     total_us : float or None

@@ -10,6 +10,7 @@ from pyroaring import BitMap
 
 from ramet.engine import metadata as meta
 from ramet.engine.allowed import Allowed
+from ramet.engine.contents import BARE
 from ramet.engine.filtering import matching
 from ramet.engine.forking import tell_after_fork
 from ramet.engine.where import Filter
@@ -20,7 +21,7 @@ from ramet.storage.writer import Writer
 CACHE_BYTES = 32 << 20
 """Memory that the rows of filters may take together."""
 
-Key = tuple[int, int, Filter | None]
+Key = tuple[int, int, Filter | None, bool]
 
 
 def rows_matching(reader: Snapshot | Writer, tenant: int, chosen: Filter | None) -> BitMap:
@@ -51,9 +52,12 @@ class Filters:
             self._known.clear()
             self._n_bytes = 0
 
-    def of(self, snapshot: Snapshot, member: Member, chosen: Filter | None) -> Allowed:
-        """Rows of a tenant that a filter allows in a snapshot; None: all that the tenant sees."""
-        key = (member.number, member.changed, chosen)
+    def of(self, snapshot: Snapshot, member: Member, chosen: Filter | None, *, listed: bool = False) -> Allowed:
+        """Rows of a tenant that a filter allows in a snapshot; None: all that the tenant sees.
+
+        ``listed``: only those that have a vector.
+        """
+        key = (member.number, member.changed, chosen, listed)
         with self._lock:
             if self._core is not snapshot.core:  # compacted: rows have other numbers
                 self._core = snapshot.core
@@ -62,7 +66,10 @@ class Filters:
             if known is not None:
                 self._known.move_to_end(key)
                 return known
-        found = Allowed(rows_matching(snapshot, member.number, chosen), snapshot.n_rows)
+        rows = rows_matching(snapshot, member.number, chosen)
+        if listed:
+            rows -= snapshot.rows_with_field(member.number, BARE)
+        found = Allowed(rows, snapshot.n_rows)
         with self._lock:
             if self._core is snapshot.core:
                 self._keep(key, found)

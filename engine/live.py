@@ -23,6 +23,7 @@ from ramet.engine.remeasure import Remeasure
 from ramet.engine.settings import Settings
 from ramet.engine.text.analysis import Analyzer
 from ramet.engine.threads import search_pool
+from ramet.engine.upsert import Records
 from ramet.engine.where import Filter
 from ramet.storage.errors import WriterBusyError
 from ramet.storage.store import Store
@@ -94,7 +95,7 @@ class Live:
 
     def upsert(
         self,
-        records: upsert.Records,
+        records: Records,
         *,
         on_conflict: str,
         timeout_s: float,
@@ -115,7 +116,7 @@ class Live:
         return report
 
     def replace(
-        self, records: upsert.Records, old: Filter, before: Callable[[Writer], None], timeout_s: float
+        self, records: Records, old: Filter, before: Callable[[Writer], None], timeout_s: float
     ) -> UpsertReport:
         """Store records in the place of all records of the tenant that a filter finds, in one transaction.
 

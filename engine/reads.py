@@ -115,7 +115,7 @@ def hits(
 def ranked(
     snapshot: Snapshot,
     settings: Settings,
-    found: list[tuple[Rows, Floats]],
+    found: list[tuple[Rows, npt.NDArray[np.floating[Any]]]],
     single: bool,
     include: Include,
     tenants: Collection[int],

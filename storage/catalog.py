@@ -25,7 +25,7 @@ CHILDREN   cell u32                              checksum u64 of key and rest, n
 LOG        tenant u32, transaction u64           m u32, m x cell u32 whose payload, n x cell u32 whose list changed
 PENDING    tenant u32, cell u32                  one byte: a list that waits to be split or merged
 USES       cell u32                              number of lists in the cell, over all tenants: u32; none for 0
-DOCUMENTS  row u32                               checksum u64 of key and rest, length in words u32, text in utf-8
+DOCUMENTS  row u32                               checksum u64 of key and text, text in utf-8
 METADATA   row u32                               checksum u64 of key and rest, JSON
 VISIBLE    tenant u32, rows >> 16: u16           roaring bitmap: rows that the tenant sees
 VALUES     tenant u32, field, 0, kind u8, value, roaring bitmap: rows whose field has that value
@@ -33,7 +33,8 @@ VALUES     tenant u32, field, 0, kind u8, value, roaring bitmap: rows whose fiel
 NUMBERS    tenant u32, field, 0, kind u8,        (value, row) pairs in order, from the one in the key on
            value u64, row u32
 TERMS      tenant u32, term, 0, row u32          postings of a word, rows rising from the one in the key on
-TEXTS      tenant u32                            checksum u64 of key and rest, documents u64, words u64
+TEXTS      tenant u32                            checksum u64 of key and rest, documents u64, words u64,
+                                                 dropped u64
 =========  ====================================  ==========================================================
 
 Checksums are xxh3_64. The tables without one of their own are checked against each other and against the data files.

@@ -10,6 +10,7 @@ import numpy as np
 
 from ramet.storage import catalog, lmdbfile, records, tenants
 from ramet.storage.compact_files import Lists, Source, check_blocks, new_file, write_lists, write_slots, write_vectors
+from ramet.storage.compact_terms import put_terms
 from ramet.storage.format import CATALOG, POSTINGS, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS, concatenated
 from ramet.storage.reader import I64
 from ramet.storage.renumber import TOGETHER, in_pieces, new_rows
@@ -138,7 +139,7 @@ def _put_rows(source: Source, building: Building, lists: Lists, too_long: I64) -
 
 
 def _put_rest(source: Source, building: Building, txn: int) -> None:
-    """Write blobs, tenants by number, children, waiting lists and uses of cells; the logs begin anew."""
+    """Write blobs, tenants by number, children, waiting lists, uses of cells and words; the logs begin anew."""
     _copy(source, building, catalog.BLOBS)
     for member in source.snapshot.members():
         fresh = replace(member, changed=txn, logged=txn, n_log=0)
@@ -150,6 +151,7 @@ def _put_rest(source: Source, building: Building, txn: int) -> None:
             building.put([key for key, _ in piece], [value for _, value in piece])
     for table in (catalog.DOCUMENTS, catalog.METADATA):
         _put_contents(source, building, table)
+    put_terms(source, building.put)
 
 
 def _put_contents(source: Source, building: Building, table: bytes) -> None:

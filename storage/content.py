@@ -1,6 +1,5 @@
 """Documents and metadata of records, stored once for each row, whoever sees it."""
 
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,6 @@ from ramet.storage.format import CATALOG
 from ramet.storage.reader import I64, CatalogReader, storage_errors
 from ramet.storage.records import byte_items
 from ramet.storage.transaction import WriteTransaction
-
-# In front of a document, behind the checksum: its length in words, which the statistics of keyword search need.
-DOCUMENT_HEAD = struct.Struct("<I")
 
 
 class ContentReader(CatalogReader):
@@ -44,17 +40,10 @@ class ContentReader(CatalogReader):
         found: list[str | None] = []
         for row, content in zip(rows.tolist(), self.contents(catalog.DOCUMENTS, rows), strict=True):
             try:
-                found.append(None if content is None else content[DOCUMENT_HEAD.size :].decode())
+                found.append(None if content is None else content.decode())
             except UnicodeDecodeError as error:
                 raise self._damaged(f"document of row {row}", "text in UTF-8", error) from error
         return found
-
-    @storage_errors
-    def document_lengths(self, rows: npt.NDArray[Any]) -> I64:
-        """Return the number of words in the document of each row, int64 of shape (n,); -1 where it has none."""
-        found = self.contents(catalog.DOCUMENTS, rows)
-        lengths = [-1 if content is None else DOCUMENT_HEAD.unpack_from(content)[0] for content in found]
-        return np.array(lengths, np.int64)
 
     @storage_errors
     def metadata(self, rows: npt.NDArray[Any]) -> list[bytes | None]:
@@ -95,23 +84,9 @@ class ContentReader(CatalogReader):
 class ContentWriter(ContentReader, WriteTransaction):
     """Documents and metadata."""
 
-    def put_documents(self, rows: npt.NDArray[Any], texts: Sequence[str | None], lengths: Sequence[int]) -> None:
-        """Store documents of rows that have none yet.
-
-        Parameters
-        ----------
-        rows : array of int, shape (n,), rising
-        texts : sequence of str or None, length n
-            None: the row has no document.
-        lengths : sequence of int, length n
-            Words in each.
-        """
-        head = DOCUMENT_HEAD.pack
-        self._put_contents(
-            catalog.DOCUMENTS,
-            rows,
-            [None if text is None else head(n) + text.encode() for text, n in zip(texts, lengths, strict=True)],
-        )
+    def put_documents(self, rows: npt.NDArray[Any], texts: Sequence[str | None]) -> None:
+        """Store documents of rows that have none yet; ``rows`` rise, None where a row has none."""
+        self._put_contents(catalog.DOCUMENTS, rows, [None if text is None else text.encode() for text in texts])
 
     def put_metadata(self, rows: npt.NDArray[Any], contents: Sequence[bytes | None]) -> None:
         """Store metadata of rows that have none yet; ``rows`` rise, None where a row has none."""

@@ -19,6 +19,7 @@ from ramet.storage.reader import LIST_DTYPE, U8, U32, storage_errors
 from ramet.storage.reader import check_directory as check_lists
 from ramet.storage.records import LONG_ID
 from ramet.storage.registry import close_unused
+from ramet.storage.terms import TermReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def end_reading(core: Core, token: object, txn: Any) -> None:
             close_unused(core)
 
 
-class Snapshot(ContentReader, FieldReader):
+class Snapshot(ContentReader, FieldReader, TermReader):
     """A committed state of a collection. Made by `Store.read`; a context manager.
 
     It pins its state by an LMDB read transaction: nothing that it can reach is reused before `close`, in this or any

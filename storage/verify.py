@@ -25,6 +25,7 @@ from ramet.storage.store import Store
 from ramet.storage.verify_entries import check_entries
 from ramet.storage.verify_lists import check_lists
 from ramet.storage.verify_rows import check_rows
+from ramet.storage.verify_terms import check_terms
 
 __all__ = ["Problem", "VerifyReport", "verify", "verify_path"]
 
@@ -216,6 +217,7 @@ def _check_all(evidence: Evidence) -> None:
     tenants = check_entries(evidence)
     owners, viewers = check_lists(evidence, tenants)
     check_rows(evidence, tenants, owners, viewers)
+    check_terms(evidence, tenants)
 
 
 def _check_headers(findings: Findings) -> None:

@@ -5,7 +5,6 @@ import struct
 from collections.abc import Iterator
 
 from ramet.storage import catalog, tenants
-from ramet.storage.content import DOCUMENT_HEAD
 from ramet.storage.errors import CorruptionError
 from ramet.storage.evidence import Evidence
 from ramet.storage.format import CATALOG
@@ -54,7 +53,7 @@ def _check_content(evidence: Evidence) -> None:
             if len(key) != 4 or txn.get(catalog.HOMES + key) is None:
                 findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", "expected a record, found none")
             try:
-                content[DOCUMENT_HEAD.size if table == catalog.DOCUMENTS else 0 :].decode()
+                content.decode()
             except UnicodeDecodeError as error:
                 findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", f"expected UTF-8, found {error}")
 

@@ -12,9 +12,10 @@ from ramet.storage.reader import U8, U32
 from ramet.storage.write_fields import FieldWriter
 from ramet.storage.write_lists import ListWriter
 from ramet.storage.write_rows import RowWriter
+from ramet.storage.write_terms import TermWriter
 
 
-class Writer(ListWriter, RowWriter, FieldWriter):
+class Writer(ListWriter, RowWriter, FieldWriter, TermWriter):
     """A write transaction. Made by `Store.write`; a context manager that commits or rolls back.
 
     Reads see the writer's own changes. A writer belongs to the thread that made it. Refused arguments (ValueError,

@@ -1,0 +1,138 @@
+"""Search by words: BM25 over what tenants see, with statistics of exactly that."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from ramet.engine.text.analysis import Analyzer
+from ramet.index.kernels.bm25 import bm25_top
+from ramet.storage.terms import TermReader, rows_in, text_lengths_in
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+
+K1, B = 1.5, 0.75
+
+# An intersection of bitmaps costs as much for each posting as this many rows of a dense array cost.
+_DENSE_ROWS = 8
+
+
+def search(
+    reader: TermReader,
+    tenants: Sequence[int],
+    analyzer: Analyzer,
+    text: str,
+    k: int,
+    visible: Callable[[int], BitMap],
+    allowed: Mapping[int, BitMap] | None = None,
+) -> tuple[I64, F32]:
+    """Return the rows whose text fits best to some words.
+
+    Scores are those of BM25 over the rows with text that the tenants see now, and no others: a row that several of them
+    see counts once. A word of the query counts as often as it occurs in it.
+
+    Parameters
+    ----------
+    reader : Snapshot or Writer
+    tenants : sequence of int
+        Tenants to search, by number, each once; unknown ones see nothing.
+    analyzer : Analyzer
+        The one that made the words that are stored.
+    text : str
+    k : int
+        Most rows to return.
+    visible : callable
+        Number of a tenant -> the rows that it sees; only asked when rows were dropped, or for several tenants.
+    allowed : mapping of int to BitMap, or None
+        Rows of each tenant that may be returned; a tenant that is missing may return none. None for all. Statistics and
+        with them scores do not depend on it.
+
+    Returns
+    -------
+    rows : array of int64, shape (m,)
+        ``m <= k``: only rows that have one of the words. Best first, equal ones by row.
+    scores : array of float32, shape (m,)
+    """
+    counts = Counter(analyzer.words(text))
+    documents, words = _statistics(reader, tenants, visible)
+    if not counts or not documents or not words or k < 1:
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    found = _postings(reader, tenants, list(counts), visible)
+    frequencies = np.array([len(postings) for postings in found], np.float64)
+    weights = np.log1p((documents - frequencies + 0.5) / (frequencies + 0.5)) * np.array(list(counts.values()))
+    if allowed is not None:
+        may = BitMap.union(BitMap(), *(allowed[tenant] for tenant in tenants if tenant in allowed))
+        found = [inside(postings, may) for postings in found]
+    return _best(found, weights, words / documents, k)
+
+
+def inside(postings: U64, rows: BitMap) -> U64:
+    """Return the postings whose row is in a bitmap."""
+    if not len(postings) or not len(rows):
+        return postings[:0]
+    numbers = rows_in(postings)
+    if len(rows) + (rows.max() >> 4) < _DENSE_ROWS * len(postings):
+        dense = np.zeros(max(rows.max(), int(numbers[-1])) + 1, np.bool_)
+        dense[_numbers(rows)] = True
+        return postings[dense[numbers]]
+    kept = _numbers(_bitmap(numbers) & rows)
+    return postings[np.searchsorted(numbers, kept.astype(np.uint64))]
+
+
+def _numbers(rows: BitMap) -> npt.NDArray[np.uint32]:
+    """Return the rows of a bitmap, rising."""
+    return np.frombuffer(rows.to_array(), np.uint32)
+
+
+def _bitmap(numbers: U64) -> BitMap:
+    """Return rising row numbers as a bitmap."""
+    return BitMap(array("I", numbers.astype(np.uint32).tobytes()))  # other sequences are read number by number
+
+
+def _statistics(reader: TermReader, tenants: Sequence[int], visible: Callable[[int], BitMap]) -> tuple[int, int]:
+    """Return how many rows with text the tenants see together, and how many words these have."""
+    texts = [reader.texts(tenant) for tenant in tenants]
+    if len(tenants) > 1 and _overlap([visible(tenant) for tenant in tenants]):
+        every = np.unique(np.concatenate([reader.text_rows(tenant) for tenant in tenants]))
+        return len(every), int(text_lengths_in(every).sum())
+    return sum(one.documents for one in texts), sum(one.words for one in texts)
+
+
+def _overlap(sets: Sequence[BitMap]) -> bool:
+    """Tell whether a row is in two of the bitmaps."""
+    return sum(map(len, sets)) > len(BitMap.union(*sets))
+
+
+def _postings(
+    reader: TermReader, tenants: Sequence[int], words: Sequence[str], visible: Callable[[int], BitMap]
+) -> list[U64]:
+    """Return the postings of each word that belong to rows which one of the tenants sees, each row once."""
+    parts = []
+    for tenant in tenants:
+        found = reader.postings(tenant, words)
+        if reader.texts(tenant).dropped:
+            rows = visible(tenant)
+            found = [inside(postings, rows) for postings in found]
+        parts.append(found)
+    if len(parts) == 1:
+        return parts[0]
+    # The posting of a row is the same with every tenant, since it says the same about the same text.
+    return [np.unique(np.concatenate(of_word)) for of_word in zip(*parts, strict=True)]
+
+
+def _best(found: Sequence[U64], weights: npt.NDArray[np.float64], mean: float, k: int) -> tuple[I64, F32]:
+    """Return the k best rows and their scores."""
+    starts = np.cumsum([0, *map(len, found)])
+    most = min(k, int(starts[-1]))
+    rows, scores = np.empty(most, np.int64), np.empty(most, np.float32)
+    if not most:
+        return rows, scores
+    n = bm25_top(np.concatenate(found), starts, weights, np.array([K1, B, mean]), rows, scores)
+    return rows[:n], scores[:n]
