@@ -9,7 +9,7 @@ import numpy as np
 
 from ramet.engine.text.analysis import Analyzer
 from tests.oracle.filters import matches
-from tests.oracle.words import bm25
+from tests.oracle.words import scores as bm25
 
 WORDS = "river stone rivers lamp the of running runs moss Über 東京都 x9 lamp_post".split()
 LANGUAGES = ["en", "none"]
@@ -169,8 +169,8 @@ def check_words(model, question, answer):
     language = question["language"]
     pool = pool_of(model, question["tenants"])
     texts = {key: words_of(language, known.document) for key, known in pool.items() if known.document is not None}
-    scores = bm25(texts, list(words_of(language, question["text"])))
-    truth = {key: score for key, score in scores.items() if allows(question["where"], pool[key])}
+    every = bm25(texts, list(words_of(language, question["text"])))
+    truth = {key: score for key, score in every.items() if allows(question["where"], pool[key])}
     ids, found, documents = answer
     k = min(question["k"], len(truth))
     assert len(ids) == len(found) == k, (question, len(ids), k)
