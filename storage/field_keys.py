@@ -105,6 +105,11 @@ def codes_of(kind: int, values: Any) -> U64:
     return date_codes(np.array(values, np.int64))
 
 
+def pair_keys(pairs: Pairs) -> bytes:
+    """Return 12 bytes for each pair, that sort as the pairs do."""
+    return pairs.astype(BIG_PAIR).tobytes()
+
+
 def serialized(rows: list[int], chunk: int) -> bytes:
     """Return the roaring bitmap of rising rows, at least one, of one chunk."""
     if len(rows) > _MOST_IN_ARRAY:
