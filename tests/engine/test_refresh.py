@@ -12,7 +12,8 @@ from ramet.engine import curves, searchers
 from ramet.engine.searcher import Searcher
 from ramet.engine.searchers import Searchers
 from ramet.index.navigate import encode
-from tests.engine.live_world import DIM, SOAK, points, shrunk
+from tests.engine.dict_model import DIM, points
+from tests.engine.live_world import SOAK, shrunk
 from tests.engine.world import vectors
 
 
