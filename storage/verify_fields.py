@@ -204,7 +204,9 @@ def _check_metadata(evidence: Evidence, visible: dict[int, BitMap], fields: dict
     ]
     with_metadata = BitMap(described)
     with_field: dict[int, BitMap] = {}
-    for (tenant, _), found in fields.items():
+    for (tenant, name), found in fields.items():
+        if name.startswith(b"$"):  # a mark of the engine's, which is not in the metadata
+            continue
         with_field.setdefault(tenant, BitMap()).update(found.exists)
     for tenant in sorted(visible.keys() | with_field.keys()):
         there = with_field.get(tenant, BitMap())
