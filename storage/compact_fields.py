@@ -17,6 +17,7 @@ from ramet.storage.field_keys import (
     PAIR_KEY,
     pair_keys,
     serialized,
+    single_row,
     united,
 )
 from ramet.storage.format import CATALOG
@@ -55,9 +56,18 @@ def _put_all(put: Put, entries: Iterator[Entry]) -> None:
 
 def _bitmaps(source: Source, entries: Iterator[Entry]) -> Iterator[Entry]:
     """Yield bitmaps under new numbers; those of one value come behind each other, and are one until it is cut anew."""
+    numbering = source.numbering.new
     for start, group in groupby(entries, key=lambda entry: entry[0][: -CHUNK_KEY.size]):
+        values = [value for _, value in group]
+        row = single_row(values[0]) if len(values) == 1 else None
+        if row is not None and row < len(numbering):  # most values of a field with many
+            new_row: int = numbering.item(row)
+            if new_row != NO_ROW:
+                chunk = new_row >> CHUNK_BITS
+                yield start + CHUNK_KEY.pack(chunk), serialized([new_row], chunk)
+            continue
         try:
-            rows = united([value for _, value in group]).to_array()
+            rows = united(values).to_array()
         except ValueError as error:
             raise _damaged(source, start, "roaring bitmaps", error) from error
         new = np.sort(_renumbered(source, start, np.asarray(rows, np.uint32)))

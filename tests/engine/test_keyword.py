@@ -177,10 +177,11 @@ def test_tenants_that_do_not_exist_see_nothing(tmp_path):
 def test_postings_inside_a_bitmap(rows, others, near):
     rows = {row % 500 for row in rows} if near else rows
     others = {row % 500 for row in others} if near else others
-    postings = np.array(sorted(rows), np.uint64) << np.uint64(32) | np.uint64(1 << 16 | 7)
-    kept = keyword.inside(postings, BitMap(others))
-    assert terms.rows_in(kept).tolist() == sorted(rows & others)
-    assert (terms.lengths_in(kept) == 7).all()
+    parts = [rows, set(), {row for row in rows if row % 2}]
+    lists = [np.array(sorted(part), np.uint64) << np.uint64(32) | np.uint64(1 << 16 | 7) for part in parts]
+    kept = keyword.inside(lists, BitMap(others))
+    assert [terms.rows_in(one).tolist() for one in kept] == [sorted(part & others) for part in parts]
+    assert all((terms.lengths_in(one) == 7).all() for one in kept)
 
 
 TOPICS = [text for _, text in sorted(topics.items())]

@@ -14,7 +14,7 @@ ROWS = st.one_of(
     st.sampled_from([0, WINDOW - 1, WINDOW, 2**31 - 1]),
 )
 LISTS = st.lists(
-    st.dictionaries(ROWS, st.tuples(st.integers(1, 65535), st.integers(1, 65535)), max_size=40), min_size=1, max_size=6
+    st.dictionaries(ROWS, st.tuples(st.integers(0, 65535), st.integers(0, 65535)), max_size=40), min_size=1, max_size=6
 )
 
 
@@ -48,3 +48,10 @@ def test_equal_scores_come_by_row():
     found = scored(lists, [1.0], (1.5, 0.75, 10.0), 20)
     assert [row for row, _ in found] == list(range(0, 140, 7))
     assert len({score for _, score in found}) == 1
+
+
+def test_frequencies_of_zero_touch_a_row_once():
+    """As a damaged file may hold them: more postings than a window has rows."""
+    lists = [[(row, 0, 0) for row in range(WINDOW)]] * 20
+    found = scored(lists, [1.0] * 20, (1.5, 0.75, 10.0), 3)
+    assert found == [(0, 0.0), (1, 0.0), (2, 0.0)]

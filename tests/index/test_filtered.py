@@ -325,8 +325,8 @@ def test_a_scan_counts_what_its_twin_counts(kind):
     heap, samples = np.full(200, EMPTY), np.full(500, np.nan, np.float32)
     size, first, n, looked, here, pairs = filtered.scan_filtered(
         world.plan[0], np.arange(5, dtype=np.uint64), words_of(allowed, 120), query.floats, query.signed, query.scalars,
-        query.operand, query.norm, np.empty(world.longest, np.int32), np.empty(world.longest, np.float32), heap, 0, 3, 0,
-        samples, 0,
+        query.operand, query.norm, np.empty(world.longest, np.int32), np.empty(world.longest, np.float32), heap, 0, 3,
+        0, samples, 0,
     )  # fmt: skip
     twin = naive.scan_filtered(world.lists, world.vectors, query.floats, L2, allowed, [], 200)
     assert (size, looked, here, pairs) == (len(twin[0]), *twin[1:])
@@ -355,9 +355,7 @@ def test_no_more_samples_are_taken_than_there_is_room_for():
     step=st.integers(1, 50),
 )
 def test_ranks_are_those_of_the_naive_twin(samples, near, step):
-    found = filtered.rank_of(
-        np.array(samples, np.float32), len(samples), step, np.array(near, np.float32), len(near)
-    )
+    found = filtered.rank_of(np.array(samples, np.float32), len(samples), step, np.array(near, np.float32), len(near))
     assert found == pytest.approx(naive.rank_of(samples, step, near))
 
 
