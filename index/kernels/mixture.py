@@ -15,7 +15,8 @@ only where its docstring says so.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ramet.index.kernels.compiled import njit
 
 _LEHMER = 48271  # the "minimal standard" generator: products stay below 2**47, so int64 never wraps
 _MODULUS = 2147483647

@@ -12,8 +12,8 @@ at 1 % a list costs its column of row numbers and hardly any codes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.plan import COSINE, FLOAT16, INT8, IP, L2, ROW_MASK, SQ8, UINT8
 from ramet.index.kernels.query import NORM2, SCALE, SUM, SUM8
 from ramet.index.kernels.simd import (
