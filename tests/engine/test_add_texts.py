@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_a_short_document_is_a_record_and_a_long_one_its_chunks(docs):
 def test_chunks_overlap_when_asked(docs):
     docs.add_texts([LONG], ["l"], chunk_tokens=12, overlap=4)
     several = chunks_of(docs, "l")
-    overlaps = [a.metadata["_end"] - b.metadata["_start"] for a, b in zip(several, several[1:], strict=False)]
+    overlaps = [a.metadata["_end"] - b.metadata["_start"] for a, b in pairwise(several)]
     assert max(overlaps) > 0
     assert all(LONG[r.metadata["_start"] : r.metadata["_end"]] == r.document for r in several)
 
@@ -215,6 +216,18 @@ def test_a_document_that_is_granted_is_not_replaced_by_who_sees_it(docs):
     assert docs.get(["s"], tenant="b")[0].document == "moss"
 
 
+def test_nor_is_one_of_several_chunks(docs):
+    docs.add_texts([LONG], ["l"], tenant="a", chunk_tokens=12)
+    names = [r.id for r in docs.get(tenant="a")]
+    docs.grant(names, to="b", tenant="a")
+    for text in (LONG, "stone", " "):
+        with pytest.raises(ramet.NotOwnerError):
+            docs.add_texts(["moss", text], ["new", "l"], tenant="b", chunk_tokens=12)
+    with pytest.raises(ramet.ConflictError):
+        docs.add_texts(["stone"], ["l"], tenant="b", on_conflict="error")
+    assert [r.id for r in docs.get(tenant="b")] == names
+
+
 def test_ids_are_made_when_none_are_given(docs):
     report = docs.add_texts(["moss", "stone"])
     assert len(set(report.ids)) == 2
@@ -272,7 +285,7 @@ def test_texts_are_found_by_meaning_words_and_both(docs):
     assert docs.embedder.identity == embedder.identity
 
 
-# ---------------------------------------------------------------------------------------------------- identity of models
+# --------------------------------------------------------------------------------------------------- identity of models
 
 
 def test_the_model_is_kept_with_the_first_texts_and_another_one_refused(db):
@@ -319,7 +332,7 @@ def test_an_embedder_of_another_dimension_is_refused(db):
     assert "e" not in db
 
 
-# ------------------------------------------------------------------------------------------------------------- bad input
+# ------------------------------------------------------------------------------------------------------------ bad input
 
 REFUSED = {
     "a single text": (lambda c: c.add_texts("moss"), "texts"),
@@ -362,8 +375,8 @@ def test_what_an_embedder_raises_comes_as_it_is_and_nothing_is_stored(db):
     assert docs.add_texts(["moss"], ["m"]).n_chunks == 1
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((1, 3)), np.full((1, 16), np.nan), np.zeros((2, 16)), None])
-def test_vectors_that_are_none_are_refused(db, wrong):
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3)), np.full((1, 16), np.nan), np.zeros((2, 16)), None, [[0.5] * 16]])
+def test_what_is_no_vector_for_each_text_is_refused(db, wrong):
     class Wrong(WordHash):
         def embed_documents(self, texts):
             return wrong
@@ -374,7 +387,7 @@ def test_vectors_that_are_none_are_refused(db, wrong):
     assert len(docs) == 0
 
 
-# ----------------------------------------------------------------------------------------------------------- a real model
+# --------------------------------------------------------------------------------------------------------- a real model
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
