@@ -102,6 +102,8 @@ FILTERS = {
     "too large a number": ({"i": {"$in": [1, 2**60]}}, r"where\['i'\]\['\$in'\]\[1\]"),
     "a list as value": ({"i": ["a"]}, r"where\['i'\]"),
     "bytes as value": ({"i": b"a"}, r"where\['i'\]"),
+    "a surrogate": ({"i": "\ud800"}, r"where\['i'\]"),
+    "a surrogate as field": ({"\ud800": 1}, "where"),
     "in a string": ({"i": {"$in": "abc"}}, r"where\['i'\]\['\$in'\]"),
     "too many values": ({"i": {"$in": list(range(10_001))}}, r"where\['i'\]\['\$in'\]"),
     "contains a number": ({"i": {"$contains": 3}}, r"where\['i'\]\['\$contains'\]"),

@@ -288,3 +288,45 @@ def test_a_wrong_cursor_is_refused(docs):
     for wrong in ("", "!!!", "abc", 7, b"xx", "a" * 3000, "ü"):
         with pytest.raises(ramet.ArgumentError, match="cursor"):
             docs.get(limit=3, cursor=wrong, tenant="a")
+
+
+def test_an_answer_is_of_one_state_whatever_is_written_meanwhile(db):
+    """Each version replaces all records in one transaction; every reader finds one version, whole."""
+    docs, n, data = db.create_collection("c", DIM, "l2"), 40, vectors(40, DIM)
+
+    def put(version):
+        docs.upsert(
+            names(n), [None if i % 4 == 0 else data[i] for i in range(n)],
+            documents=[f"moss v{version}"] * n, metadata=[{"v": version, "here": True}] * n,
+        )  # fmt: skip
+
+    put(0)
+    stop, wrong = threading.Event(), []
+    asked = {
+        "words": lambda: docs.query(text="moss", mode="keyword", k=99, where={"here": True}),
+        "near": lambda: docs.query(data[1], 99, where={"here": True}, exact=True),
+        "all near": lambda: docs.query(data[1], 99, exact=True),
+        "both": lambda: docs.query(data[1], 99, text="moss", mode="hybrid", where={"v": {"$gte": 0}}),
+        "get": lambda: docs.get(where={"here": True}),
+    }
+
+    def read(what):
+        while not stop.is_set():
+            found = list(asked[what]())
+            versions = {(r.document, r.metadata["v"]) for r in found}
+            if len(versions) != 1 or len({r.id for r in found}) != (30 if "near" in what else 40):
+                wrong.append((what, versions, len(found)))
+
+    threads = [threading.Thread(target=read, args=(what,)) for what in asked]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in range(1, 13):
+            put(version)
+            if version % 5 == 0:
+                docs.compact()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong
