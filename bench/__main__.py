@@ -21,7 +21,23 @@ from bench.commands import (
     tenants,
 )
 
-COMMANDS = (ann, scale, start, memory, overhead, exact, tenants, sharing, fill, churn, filters, refresh, readme)
+COMMANDS = (
+    ann,
+    scale,
+    start,
+    memory,
+    overhead,
+    exact,
+    tenants,
+    sharing,
+    fill,
+    churn,
+    filters,
+    text,
+    ingest,
+    refresh,
+    readme,
+)
 
 
 def parser() -> argparse.ArgumentParser:
