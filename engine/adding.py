@@ -113,8 +113,8 @@ def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -
         for first in range(0, len(documents.ids) if number is not None else 0, TOGETHER):
             part = documents.ids[first : first + TOGETHER]
             assert number is not None
-            rows = list(rows_matching(snapshot, number, of_documents(part)))
-            known.update(str(meta.decode(one or b"{}")[DOCUMENT]) for one in snapshot.metadata(np.array(rows, np.int64)))
+            rows = np.array(rows_matching(snapshot, number, of_documents(part)), np.int64)
+            known.update(str(meta.decode(one or b"{}")[DOCUMENT]) for one in snapshot.metadata(rows))
             plain = snapshot.rows_of(number, part) >= 0
             known.update(name for name, there in zip(part, plain.tolist(), strict=True) if there)
     if known and on_conflict == "error":

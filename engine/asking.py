@@ -69,33 +69,53 @@ def begin(opened: Opened, names: tuple[str, ...]) -> tuple[Snapshot, list[Search
         return snapshot, [searcher for searcher in found if searcher is not None and searcher.n_lists]
 
 
-def answer(opened: Opened, question: Question, mode: str, names: tuple[str, ...]) -> Hits:
-    """Hits of a question, for tenants by name."""
+def near(
+    opened: Opened,
+    names: tuple[str, ...],
+    queries: Floats,
+    single: bool,
+    k: int,
+    effort: Effort,
+    include: Include,
+    check: bool,
+) -> Hits:
+    """Near vectors, without a filter: the shortest way."""
+    settings = opened.settings
     snapshot, searchers = begin(opened, names)
     with snapshot:
-        if mode == "dense":
-            if question.where is None and not question.explain:
-                return _near(opened, snapshot, searchers, question)
-            return _explained(opened, snapshot, searchers, names, question, _filtered)
-        return _explained(opened, snapshot, searchers, names, question, _words if mode == "keyword" else _hybrid)
+        if not searchers or len(queries) == 0:
+            return reads.no_hits(len(queries), single, settings, include.here(snapshot))
+        if check:
+            _check(snapshot, searchers, queries, effort, k)
+        rows, distances = search(searchers, queries, k, effort, opened.residency)
+        return reads.hits(snapshot, settings, rows, distances, single, include, [one.tenant for one in searchers])
 
 
-def _near(opened: Opened, snapshot: Snapshot, searchers: list[Searcher], question: Question) -> Hits:
-    """Near vectors, without a filter: the shortest way."""
-    settings, queries = opened.settings, question.queries
-    assert queries is not None
-    if not searchers or len(queries) == 0:
-        return reads.no_hits(len(queries), question.single, settings, question.include.here(snapshot))
-    if question.check:
-        _check(snapshot, searchers, queries, question)
-    rows, distances = search(searchers, queries, question.k, question.effort, opened.residency)
-    tenants = [searcher.tenant for searcher in searchers]
-    return reads.hits(snapshot, settings, rows, distances, question.single, question.include, tenants)
-
-
-def _check(snapshot: Snapshot, searchers: list[Searcher], queries: Floats, question: Question) -> None:
+def _check(snapshot: Snapshot, searchers: list[Searcher], queries: Floats, effort: Effort, k: int) -> None:
     for searcher in searchers:
-        reads.check_lists(snapshot, searcher, queries, question.effort.probes(searcher, question.k))
+        reads.check_lists(snapshot, searcher, queries, effort.probes(searcher, k))
+
+
+def answer(opened: Opened, question: Question, mode: str, names: tuple[str, ...]) -> Hits:
+    """Hits found in the long way, for tenants by name: filtered, by words, fused or explained."""
+    begun = time.perf_counter()
+    snapshot, searchers = begin(opened, names)
+    with snapshot:
+        numbers = [snapshot.tenant_number(name) for name in names]
+        members = [None if number is None else snapshot.member(number) for number in numbers]
+        scope = Scope(
+            opened=opened,
+            snapshot=snapshot,
+            members=[member for member in members if member is not None],
+            searchers=searchers,
+            question=question,
+            explanation=Explanation(len(question)),
+        )
+        found = _WAYS[mode](scope)
+    if question.explain:
+        scope.explanation.total_us = (time.perf_counter() - begun) * 1e6
+        found.explanation = scope.explanation
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +135,7 @@ class Scope:
         if not self.searchers or not len(queries):
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
         if question.check:
-            _check(self.snapshot, self.searchers, queries, question)
+            _check(self.snapshot, self.searchers, queries, question.effort, k)
         allowed: list[Allowed | None] | None = None
         if chosen is not None:
             numbers = {member.number: member for member in self.members}
@@ -139,30 +159,14 @@ class Scope:
             numbers = [member.number for member in self.members]
             analyzer = self.opened.live.analyzer
             return keyword.search(
-                snapshot, numbers, analyzer, text, k, lambda number: filters.of(snapshot, visible[number], None).bitmap, allowed
+                snapshot,
+                numbers,
+                analyzer,
+                text,
+                k,
+                lambda number: filters.of(snapshot, visible[number], None).bitmap,
+                allowed,
             )
-
-
-def _explained(
-    opened: Opened, snapshot: Snapshot, searchers: list[Searcher], names: tuple[str, ...], question: Question, find: Any
-) -> Hits:
-    """Hits found in the long way: filtered, by words, fused or explained."""
-    begun = time.perf_counter()
-    numbers = [snapshot.tenant_number(name) for name in names]
-    members = [None if number is None else snapshot.member(number) for number in numbers]
-    scope = Scope(
-        opened=opened,
-        snapshot=snapshot,
-        members=[member for member in members if member is not None],
-        searchers=searchers,
-        question=question,
-        explanation=Explanation(len(question)),
-    )
-    found: Hits = find(scope)
-    if question.explain:
-        found.explanation = scope.explanation
-        scope.explanation.total_us = (time.perf_counter() - begun) * 1e6
-    return found
 
 
 def _filtered(scope: Scope) -> Hits:
@@ -205,3 +209,6 @@ def _ranked(scope: Scope, found: Found) -> Hits:
     tenants = [member.number for member in scope.members]
     with scope.explanation.stage("records"):
         return reads.ranked(scope.snapshot, scope.opened.settings, found, question.single, question.include, tenants)
+
+
+_WAYS = {"dense": _filtered, "keyword": _words, "hybrid": _hybrid}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 from ramet.engine.checks import positive, whole
 from ramet.engine.errors import ArgumentError
@@ -120,6 +121,7 @@ class _Cutter:
 
     def chunks(self, text: str, n_tokens: int) -> list[Chunk]:
         """Chunks of one document of ``n_tokens``."""
+        self._count.cache_clear()
         start, end = _stripped(text, 0, len(text))
         if n_tokens <= self._most and (n_tokens := self._fixed + self._count(text[start:end])) <= self._most:
             return [Chunk(text[start:end], start, end, n_tokens)]
@@ -134,8 +136,10 @@ class _Cutter:
         """Where semchunk would cut."""
         import semchunk  # here, since it costs a third of a second
 
+        offsets: list[Span]
+        cut: Any = semchunk.chunk  # type: ignore[attr-defined] # it says a list or a pair, and exports nothing by name
         try:
-            _, offsets = semchunk.chunk(text, limit, self._count, memoize=False, offsets=True)
+            _, offsets = cut(text, limit, self._count, memoize=False, offsets=True)
         except RecursionError:  # it recurses once for each kind of white space, and a text can have thousands
             offsets = [(0, len(text))]
         return [span for start, end in offsets if (span := _stripped(text, start, end))[0] < span[1]]
@@ -143,28 +147,33 @@ class _Cutter:
     def _cut(self, text: str, span: Span, limit: int) -> list[Span]:
         """The span, or parts of it that keep the limit."""
         start, end = span
+        if self._count(text[start:end]) <= limit:
+            return [span]
         parts: list[Span] = []
         while start < end:
-            if self._count(text[start:end]) <= limit:
-                parts.append((start, end))
-                break
-            at = self._longest(text, start, end, limit)
-            space = _last_space(text, start, at)
-            if space > start and self._count(text[start:space]) <= limit:
-                at = space
+            at = self._far(text, start, end, limit)
+            if at < end:
+                space = _last_space(text, start, at)
+                if space > start and self._count(text[start:space]) <= limit:
+                    at = space
             if (part := _stripped(text, start, at))[0] < part[1]:
                 parts.append(part)
             start = _stripped(text, at, end)[0]
         return parts
 
-    def _longest(self, text: str, start: int, end: int, limit: int) -> int:
-        """An end at which the text from ``start`` keeps the limit, by bisection: the last one where counts grow."""
-        low, high = start + 1, end
+    def _far(self, text: str, start: int, end: int, limit: int) -> int:
+        """A far end at which the text from ``start`` keeps the limit: where counts grow with the text, the last one."""
+        low = start + 1
         if (n_tokens := self._count(text[start:low])) > limit:
             least = self._fixed + self._overlap + n_tokens
             raise ArgumentError(
                 "max_tokens", f"is {self._most}, too few for the character {text[start]!r}; pass at least {least}"
             )
+        high = min(end, start + 4 * limit)
+        while self._count(text[start:high]) <= limit:
+            if high == end:
+                return end
+            low, high = high, min(end, start + 2 * (high - start))
         while high - low > 1:
             middle = (low + high) // 2
             if self._count(text[start:middle]) <= limit:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ramet.engine import asking, checks
 from ramet.engine import where as filters
-from ramet.engine.asking import Question, begin
+from ramet.engine.asking import EVERYTHING, Question, begin
 from ramet.engine.curve import DEFAULT_RECALL
 from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import Hits
@@ -59,7 +59,8 @@ class CollectionSearch:
             "dense" (near vectors), "keyword" (BM25 over the documents) or "hybrid" (both, fused). Default: "dense",
             but "keyword" for a text when the collection has no embedder.
         where : dict, optional
-            Only records whose metadata match (``docs/filters.md``): ``{"lang": "en", "year": {"$gte": 2020}}``. Evaluated exactly and before ranking: if k records match, k come back.
+            Only records whose metadata match (``docs/filters.md``): ``{"lang": "en", "year": {"$gte": 2020}}``.
+            Evaluated exactly and before ranking: if k records match, k come back.
         tenant : str or sequence of str
             Whose records; a tenant without records gives no hits. Several tenants are searched on one snapshot, each
             with ``nprobe`` lists or to the recall target, and a record that more than one of them sees comes back
@@ -108,7 +109,7 @@ class CollectionSearch:
             k = checks.positive(k, "k", checks.MAX_K)
         if (recall is not None) + (nprobe is not None) + bool(exact) > 1:
             raise ArgumentError("recall", "is given together with nprobe or exact; pass one of the three")
-        texts, single = checks.texts(text)
+        texts, single = (None, False) if text is None else checks.texts(text)
         chosen = self._mode(mode, vectors, texts)
         queries = None
         if chosen != "keyword":
@@ -119,30 +120,37 @@ class CollectionSearch:
                 single = alone
             else:
                 checks.as_many_texts(texts, len(queries))
+        effort = Effort(
+            recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
+            nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
+            exact=bool(exact) or recall == 1.0,
+            ratio=0.0 if prune is None else checks.prune_ratio(prune, opened.settings),
+            n_threads=1 if single and n_threads is None else checks.given(n_threads, n_cores(), "n_threads", 1024),
+        )
+        parts = EVERYTHING if include is None and not with_vectors else Include.of(include, with_vectors)
+        names = (tenant,) if type(tenant) is str and tenant in opened.searchers else checks.tenants(tenant)
+        if chosen == "dense" and where is None and not explain:
+            assert queries is not None
+            return asking.near(opened, names, queries, single, k, effort, parts, check)
         question = Question(
             queries=queries,
             texts=texts,
             single=single,
             k=k,
-            where=None if where is None else filters.parse(where),
-            effort=Effort(
-                recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
-                nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
-                exact=bool(exact) or recall == 1.0,
-                ratio=0.0 if prune is None else checks.prune_ratio(prune, opened.settings),
-                n_threads=1 if single and n_threads is None else checks.given(n_threads, n_cores(), "n_threads", 1024),
-            ),
-            include=asking.EVERYTHING if include is None and not with_vectors else Include.of(include, with_vectors),
+            where=filters.parse(where),
+            effort=effort,
+            include=parts,
             fusion=one_of(fusion, "fusion", FUSIONS),
             alpha=checks.fraction(alpha, "alpha"),
             explain=explain,
             check=check,
         )
-        names = (tenant,) if type(tenant) is str and tenant in opened.searchers else checks.tenants(tenant)
         return asking.answer(opened, question, chosen, names)
 
     def _mode(self, mode: str | None, vectors: Any, texts: list[str] | None) -> str:
         """What kind of search is asked for."""
+        if texts is None and mode is None and vectors is not None:
+            return "dense"
         if vectors is None and texts is None:
             raise ArgumentError("vectors", "is missing; pass vectors, or text=")
         if mode is None:

@@ -32,8 +32,8 @@ SHARED_MARGIN = 0.5
 """Share of what is allowed to be missed that a shared curve must leave: tenants of a class differ by about a point."""
 
 POWER, POWER_BEYOND = 0.3, 0.45
-"""Powers of the rank by which the lists needed grow between ranks 10 and 100 where no curve says it, and at least beyond
-100: on GloVe (339,479 x 100, recall 0.95) they grew as the power 0.28 up to rank 100, 0.42 up to 1,000, 0.46 up to 10,000
+"""Powers of the rank by which the lists needed grow: between ranks 10 and 100 where no curve says it, and at least
+beyond 100. On GloVe (339,479 x 100, recall 0.95) the power was 0.28 up to rank 100, 0.42 up to 1,000, 0.46 up to 10,000
 and 0.47 up to 30,000."""
 
 Points = tuple[tuple[int, int, float, float], ...]
@@ -102,7 +102,7 @@ def nprobe_for(curve: RecallCurve, n_lists: int, recall: float, k: int) -> int:
 def probes_of_rank(curve: RecallCurve, n_lists: int, recall: float, rank: float) -> int:
     """Lists to read for a recall target of the neighbours up to a rank, which need not be a measured k.
 
-    Between ranks 10 and 100 the probes are taken to grow as a power of the rank, the one of the two measured points, and
+    Between ranks 10 and 100 the probes are taken to grow as a power of the rank, that of the two measured points, and
     beyond as that power, at least ``POWER_BEYOND``.
     """
     low_rank, high_rank = MEASURED_K
@@ -111,10 +111,11 @@ def probes_of_rank(curve: RecallCurve, n_lists: int, recall: float, rank: float)
         return low
     power = POWER
     if any(point[0] == high_rank for point in curve.points):
-        power = max(0.0, math.log(nprobe_for(curve, n_lists, recall, high_rank) / low) / math.log(high_rank / low_rank))
+        high = nprobe_for(curve, n_lists, recall, high_rank)
+        power = max(0.0, math.log(high / low) / math.log(high_rank / low_rank))
     probes = low * (min(rank, high_rank) / low_rank) ** power
     probes *= max(1.0, rank / high_rank) ** max(power, POWER_BEYOND)
-    return min(n_lists, math.ceil(probes - 1e-9))
+    return int(min(n_lists, math.ceil(probes - 1e-9)))
 
 
 @lru_cache(maxsize=256)

@@ -26,7 +26,7 @@ Progress = Callable[[int, int], object]
 """Called with (texts done, texts in all) after every batch."""
 
 MOST_BATCH = 65_536
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
 @runtime_checkable

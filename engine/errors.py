@@ -145,8 +145,8 @@ class ModelMismatchError(RametError):
 
     def __init__(self, collection: str, known: str, given: str) -> None:
         super().__init__(
-            f"embedder: the vectors of collection {collection!r} were made by {known}, this embedder is {given}; vectors "
-            "of different models cannot be compared: use that model, or make a new collection and add the texts again"
+            f"embedder: the vectors of collection {collection!r} were made by {known}, this embedder is {given}; "
+            "vectors of different models cannot be compared: use that model, or make a new collection for this one"
         )
         self.collection, self.known, self.given = collection, known, given
 

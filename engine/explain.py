@@ -37,6 +37,8 @@ class Explanation:
         Microseconds of the whole call, once it has returned.
     stages : dict of str to float
         Microseconds, in the order in which stages first ran.
+    total_us : float or None
+        Microseconds of the whole call, where the caller measures it.
     tenants : list of dict
         For each tenant its plan and what was counted, summed over the queries of the batch.
     """
@@ -75,13 +77,14 @@ class Explanation:
         """JSON-able form."""
         return {
             "n_queries": self.n_queries,
+            "total_us": None if self.total_us is None else round(self.total_us, 1),
             "microseconds": {name: round(us, 1) for name, us in self.stages.items()},
             "tenants": self.tenants,
         }
 
     def __str__(self) -> str:
         """A few lines to read."""
-        total = sum(self.stages.values())
+        total = sum(self.stages.values()) if self.total_us is None else self.total_us
         times = ", ".join(f"{name} {us:,.0f}" for name, us in self.stages.items())
         lines = [f"{self.n_queries} quer{'y' if self.n_queries == 1 else 'ies'}, {total:,.0f} us: {times}"]
         for shown in self.tenants:

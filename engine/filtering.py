@@ -121,7 +121,7 @@ class _Matching:
 
     def _long_strings(self, field: str, fits: Callable[[str], bool]) -> BitMap:
         """Rows whose field is a string too long for the tables, and fits: their metadata is read."""
-        rows = np.array(self._reader.rows_with_long_string(self._tenant, field), np.int64)
+        rows = np.asarray(self._reader.rows_with_long_string(self._tenant, field).to_array(), np.int64)
         found = BitMap()
         for first in range(0, len(rows), _TOGETHER):
             part = rows[first : first + _TOGETHER]

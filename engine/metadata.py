@@ -170,7 +170,7 @@ def date_of(moment: int) -> datetime:
 
 def encode(metadata: Metadata) -> bytes:
     """Checked metadata as JSON."""
-    plain: dict[str, Any] = metadata  # type: ignore[assignment]
+    plain: dict[str, Any] = metadata
     if any(isinstance(value, (datetime, float)) for value in plain.values()):
         plain = {field: _tagged(value) for field, value in plain.items()}
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

@@ -117,23 +117,34 @@ def plan(facts: Facts, probes_of_rank: Callable[[float], int] | None, *, exact: 
         return Plan(mode="unfiltered", reason="every row is allowed", rank=float(facts.k))
     share = facts.n_allowed / facts.n_records
     rank = facts.k / share
-    known = {"selectivity": share, "rank": rank}
     has_vectors = facts.vector_bytes > 0
     costs = {"lists": index_us(facts, facts.n_lists)}
     if has_vectors:
         costs["rows"] = rows_us(facts)
     if exact:
         mode = "rows" if has_vectors else "lists"
-        return Plan(mode=mode, reason="exact search", nprobe=facts.n_lists, estimated_us=costs, **known)
+        return Plan(
+            mode=mode,
+            reason="exact search",
+            nprobe=facts.n_lists,
+            most=facts.n_lists,
+            estimated_us=costs,
+            selectivity=share,
+            rank=rank,
+        )
     asked = nprobe is not None or probes_of_rank is None
     probes = min(facts.n_lists, nprobe or facts.n_lists if asked else probes_of_rank(rank))  # type: ignore[misc]
     costs["index"] = index_us(facts, probes)
     if has_vectors and not asked and costs["rows"] < SMALLEST_GAIN * min(costs["index"], costs["lists"]):
         reason = f"comparing {facts.n_allowed:,} allowed rows takes less than reading {probes:,} lists"
-        return Plan(mode="rows", reason=reason, nprobe=0, estimated_us=costs, **known)
+        return Plan(mode="rows", reason=reason, nprobe=0, estimated_us=costs, selectivity=share, rank=rank)
     if probes >= facts.n_lists:
         reason = "as many lists as asked for" if asked else f"rank {rank:,.0f} takes every list"
-        return Plan(mode="lists", reason=reason, nprobe=probes, most=probes, estimated_us=costs, **known)
+        return Plan(
+            mode="lists", reason=reason, nprobe=probes, most=probes, estimated_us=costs, selectivity=share, rank=rank
+        )
     most = max(probes, most_probes(facts, costs["rows"])) if has_vectors else facts.n_lists
-    reason = f"{probes:,} lists, as asked for" if asked else f"{probes:,} lists find rank {rank:,.0f}, which costs least"
-    return Plan(mode="index", reason=reason, nprobe=probes, most=most, estimated_us=costs, **known)
+    reason = (
+        f"{probes:,} lists, as asked for" if asked else f"{probes:,} lists find rank {rank:,.0f}, which costs least"
+    )
+    return Plan(mode="index", reason=reason, nprobe=probes, most=most, estimated_us=costs, selectivity=share, rank=rank)

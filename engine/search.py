@@ -112,17 +112,33 @@ def _allowed_of_one(
         stats = np.zeros(N_STATS, np.int64)
         with explained.stage("search"):
             found = _of_one(searcher, queries, k, effort, residency, stats)
+            if allowed is not None and k and found[0].min(initial=0) < 0:
+                found = _completed(searcher, queries, found, allowed, residency)
     elif plan.mode == "nothing":
         found = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
         stats = None
     else:
         with explained.stage("search"):
-            *found, stats = searcher.search_allowed(
+            rows, distances, stats = searcher.search_allowed(
                 queries, k, plan, allowed, recall=effort.target, ratio=effort.ratio, residency=residency,
                 n_threads=effort.n_threads,
             )  # fmt: skip
+            found = rows, distances
     explained.tenant(searcher.tenant, plan, n_allowed, stats)
-    return found[0], found[1]
+    return found
+
+
+def _completed(
+    searcher: Searcher, queries: Floats, found: tuple[Rows, Floats], allowed: Allowed, residency: Residency
+) -> tuple[Rows, Floats]:
+    """Answers without a filter, those with fewer than k rows found again as under one: k rows match, so k come back."""
+    rows, distances = found
+    short = np.flatnonzero(rows[:, -1] < 0)
+    plan = Plan(mode="index", reason="fewer than k", nprobe=1, most=searcher.n_lists)
+    rows[short], distances[short], _ = searcher.search_allowed(
+        np.ascontiguousarray(queries[short]), rows.shape[1], plan, allowed, residency=residency
+    )
+    return rows, distances
 
 
 def plan_for(searcher: Searcher, k: int, effort: Effort, n_allowed: int, *, filtered: bool) -> Plan:

@@ -43,11 +43,11 @@ OBJECT_BYTES = 900
 """What a searcher of one list takes: the objects around its few numbers."""
 
 GIVEN_AHEAD = 4
-"""Cells that a navigator outside the kernel chooses for a filtered query, for each list it reads first: it may go on."""
+"""Cells that a navigator outside the kernel chooses for a filtered query, for each that it reads first."""
 
 SAMPLED, LEAST_STEP = 12, 4
-"""A filtered query compares so many of the rows that are nearer than the k-th allowed one, to know its rank among all, but
-never more than one in ``LEAST_STEP`` of the rows it looks at."""
+"""A filtered query compares about so many of the rows that are nearer than the k-th allowed one, to know its rank among
+all, but never more than one in ``LEAST_STEP`` of the rows it looks at."""
 
 _NONE_GIVEN = np.empty((0, 0), np.uint64)
 _NO_LADDER = np.empty(0, np.float64)
@@ -80,8 +80,8 @@ class Searcher:
 
     __slots__ = (
         "_address", "_capacity", "_counts", "_mappings", "_numbers", "_place", "_settings", "_sorted", "bases",
-        "changed", "core", "curve", "longest", "n_listed", "n_lists", "n_records", "navigator", "plan", "tenant", "used",
-        "valid_to",
+        "changed", "core", "curve", "longest", "n_listed", "n_lists", "n_records", "navigator", "plan", "tenant",
+        "used", "valid_to",
     )  # fmt: skip
 
     def __init__(self, snapshot: Snapshot, settings: Settings, member: Member) -> None:
@@ -308,16 +308,13 @@ class Searcher:
             else:
                 search_allowed(
                     self.plan, self.navigator.starts, self._given(queries, first, last, reach), queries, first, last,
-                    self.n_lists, plan.nprobe, plan.most, ladder, step, ratio, words, listed, pool_for(k), residency.fetch,
-                    self.longest, rows, distances, stats,
+                    self.n_lists, plan.nprobe, plan.most, ladder, step, ratio, words, listed, pool_for(k),
+                    residency.fetch, self.longest, rows, distances, stats,
                 )  # fmt: skip
             residency.note(stats.item(ABSENT), stats.item(FAULTS))
             counted.append(stats)
 
-        if n == 1:
-            work(0, 1)
-        else:
-            in_pieces(work, n, n_threads, PIECE)
+        in_pieces(work, n, n_threads, PIECE)
         return rows, distances, np.sum(counted, axis=0, dtype=np.int64)
 
     def rows_scanned(self, queries: Floats, nprobe: int, residency: Residency) -> float:

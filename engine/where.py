@@ -248,7 +248,7 @@ def _limit(field: str, value: Any, at: str, **options: Any) -> Filter:
         kind, limit = DATES, microseconds(found)
     else:
         limit = float(found) + 0.0
-    named = {option: limit if flag is None else flag for option, flag in options.items()}
+    named: dict[str, Any] = {option: limit if flag is None else flag for option, flag in options.items()}
     return Between(field=field, kind=kind, **named)
 
 

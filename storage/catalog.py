@@ -29,7 +29,7 @@ DOCUMENTS  row u32                               checksum u64 of key and text, t
 METADATA   row u32                               checksum u64 of key and rest, JSON
 VISIBLE    tenant u32, rows >> 16: u16           roaring bitmap: rows that the tenant sees
 VALUES     tenant u32, field, 0, kind u8, value, roaring bitmap: rows whose field has that value
-           rows >> 16: u16
+           0, 1, rows >> 16: u16
 NUMBERS    tenant u32, field, 0, kind u8,        (value, row) pairs in order, from the one in the key on
            value u64, row u32
 TERMS      tenant u32, term, 0, row u32          postings of a word, rows rising from the one in the key on

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ramet.storage import catalog, lmdbfile, records, tenants
+from ramet.storage.compact_fields import write_fields
 from ramet.storage.compact_files import Lists, Source, check_blocks, new_file, write_lists, write_slots, write_vectors
 from ramet.storage.compact_terms import put_terms
 from ramet.storage.format import CATALOG, POSTINGS, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS, concatenated
@@ -139,7 +140,7 @@ def _put_rows(source: Source, building: Building, lists: Lists, too_long: I64) -
 
 
 def _put_rest(source: Source, building: Building, txn: int) -> None:
-    """Write blobs, tenants by number, children, waiting lists, uses of cells and words; the logs begin anew."""
+    """Write blobs, tenants, children, waiting lists, uses of cells, contents, filters, words; the logs begin anew."""
     _copy(source, building, catalog.BLOBS)
     for member in source.snapshot.members():
         fresh = replace(member, changed=txn, logged=txn, n_log=0)
@@ -151,6 +152,7 @@ def _put_rest(source: Source, building: Building, txn: int) -> None:
             building.put([key for key, _ in piece], [value for _, value in piece])
     for table in (catalog.DOCUMENTS, catalog.METADATA):
         _put_contents(source, building, table)
+    write_fields(source, building.put)
     put_terms(source, building.put)
 
 

@@ -46,6 +46,7 @@ _COOKIE, _OFFSET, _MOST_IN_ARRAY = 12346, 16, 4096
 # Places of a bool for each row up to which rows are sorted by marking them.
 _MOST_PLACES = 64
 _SINGLE_BYTES = _ONE.size + 2
+_SINGLE_HEAD, _SINGLE_REST = struct.pack("<II", _COOKIE, 1), struct.pack("<HI", 0, _OFFSET)
 _SINGLE = np.dtype([("head", "<u8"), ("high", "<u2"), ("more", "<u2"), ("offset", "<u4"), ("low", "<u2")])
 
 _SIGN = np.uint64(1 << 63)
@@ -105,6 +106,11 @@ def codes_of(kind: int, values: Any) -> U64:
     return date_codes(np.array(values, np.int64))
 
 
+def pair_keys(pairs: Pairs) -> bytes:
+    """Return 12 bytes for each pair, that sort as the pairs do."""
+    return pairs.astype(BIG_PAIR).tobytes()
+
+
 def serialized(rows: list[int], chunk: int) -> bytes:
     """Return the roaring bitmap of rising rows, at least one, of one chunk."""
     if len(rows) > _MOST_IN_ARRAY:
@@ -152,6 +158,13 @@ def deserialized(value: bytes) -> BitMap:
     if not value:
         raise ValueError("an empty value is no bitmap")
     return BitMap.deserialize(value)
+
+
+def single_row(value: bytes) -> int | None:
+    """Return the row of a bitmap that holds one, as `serialized` writes it; None for any other value."""
+    if len(value) != _SINGLE_BYTES or value[:8] != _SINGLE_HEAD or value[10:16] != _SINGLE_REST:
+        return None
+    return int.from_bytes(value[8:10], "little") << CHUNK_BITS | int.from_bytes(value[16:], "little")
 
 
 def united(values: list[bytes]) -> BitMap:

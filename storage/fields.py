@@ -9,7 +9,6 @@ from pyroaring import BitMap
 from ramet.storage import catalog
 from ramet.storage.field_keys import (
     BOOL,
-    CHUNK_KEY,
     ELEMENT,
     END,
     EXISTS,
@@ -26,6 +25,7 @@ from ramet.storage.field_keys import (
     string_suffix,
     united,
 )
+from ramet.storage.format import concatenated
 from ramet.storage.number_pages import pages_between, pages_with
 from ramet.storage.reader import U64, CatalogReader, storage_errors
 
@@ -45,13 +45,19 @@ class FieldReader(CatalogReader):
     def visible(self, tenant: int) -> BitMap:
         """Return the rows that a tenant sees, by its number.
 
+        In a collection from before there was the table of visible rows, they are taken from the ids, until the first
+        row is seen or unseen.
+
         Raises
         ------
         CorruptionError
             An entry is no bitmap. So it is for all reads of this class.
         """
-        prefix = catalog.VISIBLE + catalog.U32_KEY.pack(tenant)
-        return self._united([value for _, value in catalog.scan(self._reading(), prefix)], "visible rows", tenant)
+        txn, number = self._reading(), catalog.U32_KEY.pack(tenant)
+        if catalog.range_is_empty(txn, catalog.VISIBLE):
+            return rows_with_id(txn, number)
+        values = [value for _, value in catalog.scan(txn, catalog.VISIBLE + number)]
+        return self._united(values, "visible rows", tenant)
 
     @storage_errors
     def rows_with_field(self, tenant: int, field: str) -> BitMap:
@@ -189,7 +195,7 @@ class FieldReader(CatalogReader):
             raise self._damaged(f"numbers in {field!r} of tenant {tenant}", "pairs of 12 bytes", error) from error
 
 
-def chunk_of(key: bytes) -> int:
-    """Return the chunk that a key of VISIBLE or VALUES ends with."""
-    found: int = CHUNK_KEY.unpack(key[-2:])[0]
-    return found
+def rows_with_id(txn: Any, number: bytes) -> BitMap:
+    """Return the rows that a tenant, by the bytes of its number, has ids for."""
+    rows = [value for _, value in catalog.scan(txn, catalog.IDS + number)]
+    return bitmap_of(concatenated(rows, 4).view("<u4").ravel())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ramet.storage.field_keys import BIG_PAIR, PAIR, PAIR_KEY, Pairs
+from ramet.storage.field_keys import PAIR, PAIR_KEY, Pairs, pair_keys
 from ramet.storage.reader import I64
 
 MOST = 150
@@ -112,11 +112,6 @@ def pieces_of(n: int, most: int, fill: int) -> list[int]:
         return [n]
     count = -(-n // fill)
     return [n * (i + 1) // count for i in range(count)]
-
-
-def pair_keys(pairs: Pairs) -> bytes:
-    """Return 12 bytes for each pair, that sort as the pairs do."""
-    return pairs.astype(BIG_PAIR).tobytes()
 
 
 def add_pairs(txn: Any, prefix: bytes, codes: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint32]) -> None:

@@ -86,7 +86,8 @@ def term_key(tenant: int, term: bytes) -> bytes:
 def packed(rows: U64, frequencies: U64, lengths: U64) -> U64:
     """Return postings, uint64 of the same shape."""
     most = np.uint64(MAX_COUNT)
-    return rows << ROW_SHIFT | np.minimum(frequencies, most) << _COUNT_SHIFT | np.minimum(lengths, most)
+    counts: U64 = np.minimum(frequencies, most) << _COUNT_SHIFT | np.minimum(lengths, most)
+    return rows << ROW_SHIFT | counts
 
 
 def rows_in(postings: U64) -> U64:

@@ -22,7 +22,8 @@ from ramet.storage.findings import Findings, Problem, VerifyReport
 from ramet.storage.format import CATALOG, HEADER_USED, MAGIC, VECTORS, ListLayout, check_header
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
-from ramet.storage.verify_entries import check_entries
+from ramet.storage.verify_entries import check_content, check_entries
+from ramet.storage.verify_fields import check_fields
 from ramet.storage.verify_lists import check_lists
 from ramet.storage.verify_rows import check_rows
 from ramet.storage.verify_terms import check_terms
@@ -216,7 +217,9 @@ def _check_all(evidence: Evidence) -> None:
             evidence.findings.add(name, "end of file", f"expected {end} committed bytes, found {size}")
     tenants = check_entries(evidence)
     owners, viewers = check_lists(evidence, tenants)
-    check_rows(evidence, tenants, owners, viewers)
+    numbers, rows = check_rows(evidence, tenants, owners, viewers)
+    check_content(evidence, rows)
+    check_fields(evidence, numbers, rows)
     check_terms(evidence, tenants)
 
 

@@ -4,10 +4,13 @@ import json
 import struct
 from collections.abc import Iterator
 
+import numpy as np
+
 from ramet.storage import catalog, tenants
 from ramet.storage.errors import CorruptionError
 from ramet.storage.evidence import Evidence
 from ramet.storage.format import CATALOG
+from ramet.storage.reader import I64
 
 _NO_PARENT = 0xFFFFFFFF
 
@@ -22,7 +25,6 @@ def check_entries(evidence: Evidence) -> dict[int, int]:
             findings.add(CATALOG, f"meta entry {key!r}", f"expected JSON, found {error}")
         findings.count("meta", 1)
     findings.count("blobs", sum(1 for _ in _summed(evidence, catalog.BLOBS)))
-    _check_content(evidence)
     cells = _check_cells(evidence)
     _check_children(evidence, cells)
     cursor = evidence.txn.cursor()
@@ -41,21 +43,24 @@ def _summed(evidence: Evidence, table: bytes) -> Iterator[tuple[bytes, bytes]]:
             evidence.findings.add_error(error, CATALOG)
 
 
-def _check_content(evidence: Evidence) -> None:
-    """Check that documents are text, and that documents and metadata belong to rows that live."""
-    findings, txn = evidence.findings, evidence.txn
+def check_content(evidence: Evidence, rows: I64) -> None:
+    """Check that documents are text, and that documents and metadata belong to rows that have ids."""
+    findings = evidence.findings
+    live = np.zeros(evidence.header.n_rows + 1, np.bool_)
+    live[rows] = True
     for table, name, counter in (
         (catalog.DOCUMENTS, "document", "documents"),
         (catalog.METADATA, "metadata", "metadata"),
     ):
         for key, content in _summed(evidence, table):
             findings.count(counter, 1)
-            if len(key) != 4 or txn.get(catalog.HOMES + key) is None:
+            row = min(int.from_bytes(key, "big"), evidence.header.n_rows)
+            if len(key) != 4 or not live[row]:
                 findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", "expected a record, found none")
             try:
                 content.decode()
             except UnicodeDecodeError as error:
-                findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", f"expected UTF-8, found {error}")
+                findings.add(CATALOG, f"{name} of row {row}", f"expected UTF-8, found {error}")
 
 
 def _check_cells(evidence: Evidence) -> dict[int, int]:

@@ -22,7 +22,7 @@ from ramet.storage.records import EncodedIds
 BLOCKS_PER_PIECE = 256
 
 
-def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32, viewers: U64) -> None:
+def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32, viewers: U64) -> tuple[I64, I64]:
     """Check rows.bin, vectors.bin and the table of ids.
 
     Parameters
@@ -34,6 +34,11 @@ def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32, viewers
         Owner of each row according to its homes, 0xFFFFFFFF where it has none.
     viewers : array of uint64, rising
         row << 32 | tenant for every tenant that has the row in one of its lists.
+
+    Returns
+    -------
+    (array of int64, array of int64), shape (n,)
+        Tenant and row of every id.
     """
     _check_blocks(evidence, SUMS_ROWS, ROWS, evidence.header.id_width)
     vector_bytes = evidence.settings["vector_bytes"]
@@ -44,6 +49,7 @@ def check_rows(evidence: Evidence, tenants: dict[int, int], owners: U32, viewers
     _check_owners(evidence, numbers, rows, ids, owners)
     _check_viewers(evidence, numbers, rows, owners, viewers)
     _check_slots(evidence, rows, ids)
+    return numbers, rows
 
 
 def _check_blocks(evidence: Evidence, number: int, name: str, stride: int) -> None:

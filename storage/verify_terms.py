@@ -100,7 +100,7 @@ def _check_words(evidence: Evidence, tenant: int, entries: Iterator[tuple[bytes,
     """Check the fragments of a tenant and sum them up by row; return the list of rows with text."""
     every, last = [np.empty(0, np.uint64)], (b"", -1)
     for piece in _pieces(entries):
-        parsed = []
+        parsed: list[U64] = []
         for key, value in piece:
             postings, what = _fragment(key, value, evidence.header.n_rows)
             term = key[4:-5]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pyroaring import BitMap
 from ramet.storage import catalog
 from ramet.storage.field_batch import FieldBatch, Record, by_field, value_keys
 from ramet.storage.field_keys import CHUNK_BITS, CHUNK_KEY, codes_of, deserialized, field_prefix, serialized
-from ramet.storage.fields import FieldReader
+from ramet.storage.fields import FieldReader, rows_with_id
 from ramet.storage.format import CATALOG
 from ramet.storage.number_pages import add_pairs, drop_pairs
 from ramet.storage.reader import I64
@@ -51,15 +52,18 @@ class FieldWriter(WriteTransaction, FieldReader):
         TypeError
             A value is of another type.
         """
-        new = self._known(tenant, rows, metadata, there=False)
+        numbers, order = self._checked(tenant, rows, metadata)
+        self._adopt_rows()
+        seen = self._seen(tenant, numbers)
+        new = numbers[~seen], [metadata[i] for i in order[~seen].tolist()]
         chunks = _chunked(*new)
         entries, pairs = _entries(tenant, chunks), _numbers(tenant, chunks)
         with self._step(CATALOG) as txn:
             self._touch(tenant)
             for key, more in entries:
                 self._put_grown(txn, key, more)
-            for prefix, codes, numbers in pairs:
-                add_pairs(txn, prefix, codes, numbers)
+            for prefix, codes, holders in pairs:
+                add_pairs(txn, prefix, codes, holders)
 
     def unsee_rows(self, tenant: int, rows: npt.NDArray[Any], metadata: Sequence[Record | None]) -> None:
         """Take rows out of a tenant's sight; those that it does not see are passed over.
@@ -77,15 +81,18 @@ class FieldWriter(WriteTransaction, FieldReader):
         ValueError, TypeError
             As `see_rows`.
         """
-        old = self._known(tenant, rows, metadata, there=True)
+        numbers, order = self._checked(tenant, rows, metadata)
+        self._adopt_rows()
+        seen = self._seen(tenant, numbers)
+        old = numbers[seen], [metadata[i] for i in order[seen].tolist()]
         chunks = _chunked(*old)
         entries, pairs = _entries(tenant, chunks), _numbers(tenant, chunks)
         with self._step(CATALOG) as txn:
             self._touch(tenant)
             for key, gone in entries:
                 self._put_shrunk(txn, key, gone)
-            for prefix, codes, numbers in pairs:
-                drop_pairs(txn, prefix, codes, numbers)
+            for prefix, codes, holders in pairs:
+                drop_pairs(txn, prefix, codes, holders)
 
     def forget_fields(self, tenant: int) -> None:
         """Delete everything that the filter tables hold of a tenant."""
@@ -97,10 +104,8 @@ class FieldWriter(WriteTransaction, FieldReader):
                 while found and cursor.key().startswith(prefix):
                     found = cursor.delete()
 
-    def _known(
-        self, tenant: int, rows: npt.NDArray[Any], metadata: Sequence[Record | None], *, there: bool
-    ) -> tuple[I64, list[Record | None]]:
-        """Return the rows that the tenant sees, or those that it does not see, in order, with their metadata."""
+    def _checked(self, tenant: int, rows: npt.NDArray[Any], metadata: Sequence[Record | None]) -> tuple[I64, I64]:
+        """Return the rows in order, and their order in the arguments."""
         numbers = np.asarray(rows, np.int64)
         if len(numbers) != len(metadata):
             raise ValueError(f"{len(metadata)} metadata for {len(numbers)} rows; give every row its own, or None")
@@ -112,9 +117,19 @@ class FieldWriter(WriteTransaction, FieldReader):
             raise ValueError("a row is named twice: give every row once")
         if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < self.n_rows:
             raise ValueError(f"rows from {numbers[0]} to {numbers[-1]} do not all exist: there are {self.n_rows}")
-        seen = self._seen(tenant, numbers)
-        chosen = seen if there else ~seen
-        return numbers[chosen], [metadata[i] for i in order[chosen].tolist()]
+        return numbers, order
+
+    def _adopt_rows(self) -> None:
+        """Enter the rows of a collection from before there was the table of visible rows; they have no metadata."""
+        txn, n_rows = self._reading(), self._before.n_rows  # rows of this transaction are seen by `see_rows`
+        if not n_rows or not catalog.range_is_empty(txn, catalog.VISIBLE):
+            return
+        with self._step(CATALOG):
+            for member in self.members():
+                number = catalog.U32_KEY.pack(member.number)
+                rows = [row for row in rows_with_id(txn, number) if row < n_rows]
+                for chunk in _chunked(np.array(rows, np.int64), [None] * len(rows)):
+                    txn.put(catalog.VISIBLE + number + chunk.key, serialized(chunk.rows, chunk.rows[0] >> CHUNK_BITS))
 
     def _seen(self, tenant: int, rows: I64) -> npt.NDArray[np.bool_]:
         """Tell which of rising rows a tenant sees."""
@@ -162,7 +177,7 @@ def _chunked(rows: I64, metadata: list[Record | None]) -> list[_Chunk]:
     """Sort records whose rows rise by chunk, field and value."""
     starts = np.flatnonzero(np.diff(rows >> CHUNK_BITS, prepend=-1)).tolist()
     found, numbers = [], rows.tolist()
-    for first, last in zip(starts, [*starts[1:], len(numbers)], strict=True):
+    for first, last in pairwise([*starts, len(numbers)]):
         part = numbers[first:last]
         fields = by_field(part, metadata[first:last])
         found.append(_Chunk(key=CHUNK_KEY.pack(part[0] >> CHUNK_BITS), rows=part, fields=fields))

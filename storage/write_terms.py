@@ -212,7 +212,7 @@ def _batch(rows: U64, docs: Sequence[Sequence[str]]) -> _Batch:
     place = dict(zip(terms, range(len(terms)), strict=True))
     # Sorted by term and row; 32 bits are sorted twice as fast as 64, and do for most batches.
     bits = len(rows).bit_length()
-    kind = np.uint32 if bits + len(terms).bit_length() <= 32 else np.uint64
+    kind: Any = np.uint32 if bits + len(terms).bit_length() <= 32 else np.uint64
     rank = np.fromiter(map(place.__getitem__, encoded), kind, len(encoded)) << kind(bits)
     order = np.argsort(rows, kind="stable")
     by_row = np.empty(len(rows), kind)

@@ -63,6 +63,7 @@ PARAMETERS = 7
 # Each exception is a decision: "file" or "file::function" -> why.
 LONGER_FILES: dict[str, str] = {}
 LONGER_FUNCTIONS: dict[str, str] = {
+    "engine/collection_search.py::CollectionSearch.query": "a third is the signature, the rest one check an argument",
     "api/cli/build.py::build": "typer reads a command's options from its signature",
     "api/cli/query.py::query": "typer reads a command's options from its signature",
 }

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from ramet.engine.text.analysis import Analyzer
 from ramet.index.kernels.bm25 import bm25_top
-from ramet.storage.terms import TermReader, rows_in, text_lengths_in
+from ramet.storage.terms import ROW_SHIFT, TermReader, rows_in, text_lengths_in
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -20,8 +20,9 @@ F32 = npt.NDArray[np.float32]
 
 K1, B = 1.5, 0.75
 
-# An intersection of bitmaps costs as much for each posting as this many rows of a dense array cost.
-_DENSE_ROWS = 8
+# To intersect bitmaps costs as much for each posting as to set this many rows of a dense array; to clear one row of it
+# costs this part of setting it.
+_ROWS_SET, _ROWS_CLEARED = 8, 16
 
 
 def search(
@@ -69,21 +70,22 @@ def search(
     weights = np.log1p((documents - frequencies + 0.5) / (frequencies + 0.5)) * np.array(list(counts.values()))
     if allowed is not None:
         may = BitMap.union(BitMap(), *(allowed[tenant] for tenant in tenants if tenant in allowed))
-        found = [inside(postings, may) for postings in found]
+        found = inside(found, may)
     return _best(found, weights, words / documents, k)
 
 
-def inside(postings: U64, rows: BitMap) -> U64:
-    """Return the postings whose row is in a bitmap."""
-    if not len(postings) or not len(rows):
-        return postings[:0]
-    numbers = rows_in(postings)
-    if len(rows) + (rows.max() >> 4) < _DENSE_ROWS * len(postings):
-        dense = np.zeros(max(rows.max(), int(numbers[-1])) + 1, np.bool_)
+def inside(lists: Sequence[U64], rows: BitMap) -> list[U64]:
+    """Return of each list the postings whose row is in a bitmap."""
+    there = [int(postings[-1] >> ROW_SHIFT) for postings in lists if len(postings)]
+    if not there or not len(rows):
+        return [postings[:0] for postings in lists]
+    end = max(*there, rows.max()) + 1
+    if len(rows) + end // _ROWS_CLEARED < _ROWS_SET * sum(map(len, lists)):
+        dense = np.zeros(end, np.bool_)
         dense[_numbers(rows)] = True
-        return postings[dense[numbers]]
-    kept = _numbers(_bitmap(numbers) & rows)
-    return postings[np.searchsorted(numbers, kept.astype(np.uint64))]
+        return [postings[dense[rows_in(postings)]] for postings in lists]
+    kept = [(postings, _numbers(_bitmap(rows_in(postings)) & rows)) for postings in lists]
+    return [postings[np.searchsorted(postings, both.astype(np.uint64) << ROW_SHIFT)] for postings, both in kept]
 
 
 def _numbers(rows: BitMap) -> npt.NDArray[np.uint32]:
@@ -118,8 +120,7 @@ def _postings(
     for tenant in tenants:
         found = reader.postings(tenant, words)
         if reader.texts(tenant).dropped:
-            rows = visible(tenant)
-            found = [inside(postings, rows) for postings in found]
+            found = inside(found, visible(tenant))
         parts.append(found)
     if len(parts) == 1:
         return parts[0]

@@ -31,6 +31,7 @@ def bm25_top(postings, starts, weights, parameters, rows, scores):
     at = starts[:-1].copy()
     heap = np.empty(rows.size, np.uint64)
     sums = np.zeros(WINDOW, np.float32)
+    seen = np.zeros(WINDOW, np.bool_)  # a sum may be 0 in a damaged file
     touched = np.empty(WINDOW, np.int32)
     size = 0
     while True:
@@ -47,7 +48,8 @@ def bm25_top(postings, starts, weights, parameters, rows, scores):
                     break
                 frequency = np.float64((posting >> _COUNT_SHIFT) & _LOW_16)
                 length = np.float64(posting & _LOW_16)
-                if sums[place] == 0.0:
+                if not seen[place]:
+                    seen[place] = True
                     touched[n] = place
                     n += 1
                 sums[place] += np.float32(weight * frequency / (frequency + fixed + slope * length))
@@ -57,6 +59,7 @@ def bm25_top(postings, starts, weights, parameters, rows, scores):
             place = touched[j]
             size = insert(heap, size, pack(-sums[place], first + place))
             sums[place] = 0.0
+            seen[place] = False
     sort_heap(heap, size)
     for i in range(size):
         rows[i] = np.int64(number_of(heap[i]))

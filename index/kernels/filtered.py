@@ -102,8 +102,8 @@ def more_probes(ladder, probes, found, k, rank, n_lists):
     Parameters
     ----------
     ladder : float64 array
-        ``ladder[i]``: probes that find the neighbours up to rank ``k * 2 ** (i / RUNGS)`` of all rows. Empty: go on only
-        while fewer than k rows are found.
+        ``ladder[i]``: probes that find the neighbours up to rank ``k * 2 ** (i / RUNGS)`` of all rows. Empty: go on
+        only while fewer than k rows are found.
     rank : float
         Of the k-th allowed neighbour among all rows, about.
     """
@@ -309,8 +309,8 @@ def search_allowed(
 ):  # fmt: skip
     """Top-k allowed rows of queries ``first .. last``: as many as there are, up to k.
 
-    Each query reads ``nprobe`` lists, then more while ``more_probes`` asks for them. One that asks for more than ``most``
-    is answered from the vectors of all allowed rows instead.
+    Each query reads ``nprobe`` lists, then more while ``more_probes`` asks for them. One that asks for more than
+    ``most`` is answered from the vectors of all allowed rows instead.
 
     Parameters
     ----------
@@ -332,6 +332,7 @@ def search_allowed(
     plans, starts, given, queries, ratio, pool_size, fetch, longest, rows, distances : see ``search.search_many``
     """
     plan = plans[0]
+    most = n_lists if plan.vectors == 0 else most  # there may be no vectors but those in the lists
     k = rows.shape[1]
     address = array_u64(np.uintp(plan.list_address), plan.n_cells)
     counts = array_u32(np.uintp(plan.list_count), plan.n_cells)

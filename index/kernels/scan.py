@@ -5,8 +5,8 @@ starts at a multiple of 64 bytes because cap is a multiple of 16 (``docs/storage
 address of the extent, offer ``(distance, row)`` keys to the heap and return its new size. Row numbers that a
 damaged file could hold are checked before they are offered, so that no later step reads out of bounds.
 
-Under a filter (``allowed_places``) the row numbers are read first, and only allowed rows are compared with the query: at 1 %
-a list costs its column of row numbers and hardly any codes.
+Under a filter (``allowed_places``) the row numbers are read first, and only allowed rows are compared with the query:
+at 1 % a list costs its column of row numbers and hardly any codes.
 """
 
 from __future__ import annotations

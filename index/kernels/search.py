@@ -129,9 +129,7 @@ def rerank_pool(plan, pool, size, floats, scalars, fetch, spans, flags, heap, st
         stats[ABSENT] += fetch_rows(pool, size, np.int64(plan.ids), plan.id_bytes, spans, flags)
     stats[RERANKED] += size
     query = np.uintp(floats.ctypes.data)
-    return rerank(
-        pool, size, np.int64(plan.vectors), plan.vector_bytes, query, plan.dim, plan.metric, plan.half, heap
-    )
+    return rerank(pool, size, np.int64(plan.vectors), plan.vector_bytes, query, plan.dim, plan.metric, plan.half, heap)
 
 
 @njit(cache=True, nogil=True)

@@ -243,7 +243,7 @@ def test_a_collection_refuses_to_be_copied_and_still_works(empty, copying):
     with pytest.raises(TypeError, match="cannot be copied"):
         copying(empty)
     with pytest.raises(TypeError):
-        copy.deepcopy([empty._searchers, empty._store])
+        copy.deepcopy([empty._opened.searchers, empty._store])
     gc.collect()
     assert empty.query(vectors(1, 8)[0], 3).ids == before
 

@@ -135,7 +135,8 @@ def test_an_endless_word_is_cut():
 
 
 def test_a_thousand_kinds_of_white_space_do_no_harm():
-    document = "".join(f"w{' ' * i}" for i in range(1, 1500))
+    runs = ("".join("\r\n"[n >> bit & 1] for bit in range(11)) for n in range(2048))
+    document = "".join(f"word{run}" for run in runs)
     (chunks,) = chunk([document], max_tokens=10)
     check(document, chunks, most=10, count=count_words, overlap=0)
 

@@ -260,7 +260,7 @@ def test_a_name_is_found_in_the_local_cache(kind, embedder, tmp_path):
 
 
 @pytest.mark.parametrize("cls", [Embedder, StaticEmbedder])
-def test_what_is_no_model_is_refused_by_name(cls, tmp_path, monkeypatch):
+def test_what_is_no_model_is_refused_by_name(cls, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")

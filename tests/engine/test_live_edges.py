@@ -304,7 +304,7 @@ def test_what_others_write_between_the_transactions_of_a_call_is_not_taken_from_
 
 
 FULL = """
-import resource, sys, numpy as np, ramet
+import resource, sys, traceback, numpy as np, ramet
 rng = np.random.default_rng(1)
 other = ramet.connect(sys.argv[3]).create_collection("c", dim=8, metric="l2")
 for i in range(4):  # compiles what the writes below need: the disk for Numba's cache is never the full one
@@ -322,6 +322,7 @@ for i in range(200):
         docs.upsert([f"{i}.{j}" for j in range(300)], rng.normal(size=(300, 8)), tenant="b")
     except Exception as error:
         failed = type(error).__name__
+        traceback.print_exc()
         break
     before = docs.tenants(), docs.query(np.zeros(8), 50, tenant="a").ids
 assert (docs.tenants(), docs.query(np.zeros(8), 50, tenant="a").ids) == before

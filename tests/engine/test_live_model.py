@@ -12,8 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import ramet
 from ramet.engine.collection import Collection
-from tests.engine import live_world
-from tests.engine.live_world import KINDS, SOAK, Model, Other, Refused
+from tests.engine import content_world, live_world
+from tests.engine.dict_model import DIM, Model, Refused, points
+from tests.engine.live_world import KINDS, SOAK
+from tests.engine.other_processes import Other
 
 STEPS = 60 if SOAK else 25
 
@@ -52,6 +54,8 @@ def batches(draw):
         "seed": draw(st.integers(0, 1000)),
         "spread": draw(spreads),
         "on_conflict": draw(st.sampled_from(["replace", "replace", "replace", "skip", "error"])),
+        "content": draw(st.sampled_from(content_world.KINDS)),
+        "bare": draw(st.sampled_from([0, 0, 0.3, 1])),
     }
 
 
@@ -65,20 +69,24 @@ def spelt(batch):
 class Live(RuleBasedStateMachine):
     """Every rule is one call, in this process or in a child that may be killed."""
 
-    @initialize(kind=st.sampled_from(sorted(KINDS)), start=st.sampled_from(["empty", "groups", "hnsw"]))
-    def create(self, kind, start):
+    @initialize(
+        kind=st.sampled_from(sorted(KINDS)),
+        start=st.sampled_from(["empty", "groups", "hnsw"]),
+        language=st.sampled_from(content_world.LANGUAGES),
+    )
+    def create(self, kind, start, language):
         self.limits = live_world.shrunk()
         self.directory = Path(tempfile.mkdtemp(prefix="ramet-live-"))
         self.dtype, codes, self.metric = KINDS[kind]
         self.strict = codes == "none"
-        self.model = Model()
+        self.model, self.language, self.n_steps = Model(), language, 0
         self.db = ramet.connect(self.directory)
-        self.collection = self.db.create_collection("c", live_world.DIM, self.metric, self.dtype, codes)
+        self.collection = self.db.create_collection("c", DIM, self.metric, self.dtype, codes, language=language)
         event(f"{kind}, {start}")
         if start != "empty":
             built = {"op": "upsert", "ids": [str(i) for i in range(500)], "tenants": ["a"] * 500, "seed": 3,
-                     "spread": 0.4, "dtype": self.dtype, "on_conflict": "error"}  # fmt: skip
-            self.collection.build(live_world.vectors_in(built), built["ids"], tenant="a", navigation=start)
+                     "spread": 0.4, "dtype": self.dtype, "on_conflict": "error", "content": "rich"}  # fmt: skip
+            self.collection.build(ids=built["ids"], tenant="a", navigation=start, **live_world.put(built))
             states, _ = self.model.steps(built)
             self.model = states[-1]
         assert other("read")(open=str(self.directory / "c"))
@@ -130,6 +138,10 @@ class Live(RuleBasedStateMachine):
     def delete(self, data, tenant):
         self.do({"op": "delete", "tenant": tenant, "ids": self.ids_of(data, tenant)})
 
+    @rule(tenant=tenant_names, where=content_world.filters)
+    def delete_where(self, tenant, where):
+        self.do({"op": "delete_where", "tenant": tenant, "where": where})
+
     @rule(data=st.data(), tenant=tenant_names, to=st.lists(tenant_names, min_size=1, max_size=2))
     def grant(self, data, tenant, to):
         ids = self.ids_of(data, tenant)
@@ -176,6 +188,7 @@ class Live(RuleBasedStateMachine):
         mine = [name for name in ids if (tenant, name) in self.model.records]
         operation = data.draw(st.sampled_from([
             {"op": "delete", "tenant": tenant, "ids": mine},
+            {"op": "delete_where", "tenant": tenant, "where": content_world.usual(point)},
             {"op": "grant", "tenant": tenant, "ids": mine, "to": [to]},
             {"op": "revoke", "tenant": tenant, "ids": mine, "to": [to]},
             {"op": "maintain", "seconds": 0.05},
@@ -210,19 +223,27 @@ class Live(RuleBasedStateMachine):
         k=st.sampled_from([1, 5, 40, 3000]),
         seed=st.integers(0, 1000),
         how=st.sampled_from([{"exact": True}, {"nprobe": 1 << 20}, {"exact": True, "check": True}]),
+        where=st.one_of(st.none(), content_world.filters),
         elsewhere=st.booleans(),
     )
-    def query(self, tenants, k, seed, how, elsewhere):
-        queries = live_world.points(seed, 3, 0.4, self.dtype).tolist()
-        question = {"ask": "query", "tenants": tenants, "k": k, "vectors": queries, "how": how}
+    def query(self, tenants, k, seed, how, where, elsewhere):
+        queries = points(seed, 3, 0.4, self.dtype).tolist()
+        question = {"ask": "query", "tenants": tenants, "k": k, "vectors": queries, "how": how, "where": where}
         answer = other("read")(**question) if elsewhere else live_world.ask(self.collection, question)
         live_world.check_query(self.model, self.metric, question, answer, self.strict or "exact" in how)
 
-    @rule(tenant=tenant_names, recall=st.sampled_from([None, 0.5, 0.99]))
-    def query_for_recall(self, tenant, recall):
-        """What is found is there, at its distance; how much, other tests measure."""
-        queries = live_world.points(7, 3, 0.4, self.dtype).tolist()
-        question = {"ask": "query", "tenants": [tenant], "k": 1, "vectors": queries, "how": {"recall": recall}}
+    @rule(
+        tenant=tenant_names,
+        recall=st.sampled_from([None, 0.5, 0.99]),
+        where=st.one_of(st.none(), content_world.filters),
+        k=st.sampled_from([1, 10]),
+    )
+    def query_for_recall(self, tenant, recall, where, k):
+        """What is found is there, at its distance, and k when k match; how near, other tests measure."""
+        queries = points(7, 3, 0.4, self.dtype).tolist()
+        how = {"recall": recall}
+        k = 1 if where is None else k
+        question = {"ask": "query", "tenants": [tenant], "k": k, "vectors": queries, "how": how, "where": where}
         for answer in (live_world.ask(self.collection, question), other("read")(**question)):
             live_world.check_query(self.model, self.metric, question, answer, False)
 
@@ -231,8 +252,54 @@ class Live(RuleBasedStateMachine):
         ids = self.ids_of(data, tenant)
         question = {"ask": "get", "tenant": tenant, "ids": ids}
         seen = self.model.seen(tenant)
-        expected = [[name, seen[name][1].tolist()] for name in ids if name in seen]
+        expected = [seen[name][1].shown(name) for name in ids if name in seen]
         assert live_world.ask(self.collection, question) == other("read")(**question) == expected
+
+    @rule(
+        tenant=tenant_names,
+        where=st.one_of(st.none(), content_world.filters),
+        limit=st.sampled_from([1, 7, 100, 5000]),
+        elsewhere=st.booleans(),
+    )
+    def get_by_pages(self, tenant, where, limit, elsewhere):
+        if limit == 1 and len(self.model.seen(tenant)) > 50:
+            limit = 20
+        self.check_page({"ask": "page", "tenant": tenant, "where": where, "limit": limit}, elsewhere)
+
+    @rule(
+        tenants=st.lists(tenant_names, min_size=1, max_size=3, unique=True),
+        text=content_world.sentences,
+        k=st.sampled_from([1, 5, 40, 3000]),
+        where=st.one_of(st.none(), content_world.filters),
+        elsewhere=st.booleans(),
+    )
+    def search_for_words(self, tenants, text, k, where, elsewhere):
+        self.check_words({"ask": "words", "tenants": tenants, "text": text, "k": k, "where": where}, elsewhere)
+
+    @rule(
+        tenants=st.lists(tenant_names, min_size=1, max_size=2, unique=True),
+        text=content_world.sentences,
+        where=st.one_of(st.none(), content_world.filters),
+        elsewhere=st.booleans(),
+    )
+    def search_for_both(self, tenants, text, where, elsewhere):
+        """With room for all: whatever one of the two searches finds, each once."""
+        queries = points(7, 1, 0.4, self.dtype).tolist()
+        question = {"ask": "hybrid", "tenants": tenants, "k": 5000, "vectors": queries, "text": text, "where": where}
+        ids, distances, _ = self.answer(question, elsewhere)
+        assert distances == sorted(distances)
+        assert sorted(ids) == content_world.found_by_either(self.model, {**question, "language": self.language})
+
+    def answer(self, question, elsewhere):
+        return other("read")(**question) if elsewhere else live_world.ask(self.collection, question)
+
+    def check_page(self, question, elsewhere):
+        content_world.check_page(self.model, question, self.answer(question, elsewhere))
+
+    def check_words(self, question, elsewhere):
+        content_world.check_words(
+            self.model, {**question, "language": self.language}, self.answer(question, elsewhere)
+        )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------- invariants
 
@@ -255,15 +322,39 @@ class Live(RuleBasedStateMachine):
             at_home.update(rows=rows, near=near)
             live_world.check_placements(self.collection)
 
+    @invariant()
+    def filters_and_words_agree(self):
+        """After every step: a filter by pages, near vectors under it, and words, in turns here and elsewhere."""
+        if not hasattr(self, "model"):
+            return
+        self.n_steps = i = self.n_steps + 1
+        tenant, where, elsewhere = TENANTS[i % 4], content_world.usual(i), i % 2 == 0
+        self.check_page({"ask": "page", "tenant": tenant, "where": where, "limit": 100}, elsewhere)
+        text, several = content_world.sentence(i), [tenant, TENANTS[i // 4 % 4]]
+        among = where if i % 3 else None
+        self.check_words({"ask": "words", "tenants": several, "text": text, "k": 20, "where": among}, not elsewhere)
+        queries = points(i, 1, 0.4, self.dtype).tolist()
+        question = {"ask": "query", "tenants": [tenant], "k": 20, "vectors": queries, "how": {"exact": True}}
+        question["where"] = where
+        live_world.check_query(self.model, self.metric, question, self.answer(question, elsewhere), True)
+
     def compare_all(self):
         """Everything at once, here and elsewhere, with full probes and with the searchers that there are."""
         assert live_world.state_of(self.collection) == self.model.state()
-        queries = live_world.points(11, 4, 0.4, self.dtype).tolist()
+        queries = points(11, 4, 0.4, self.dtype).tolist()
         for tenants in ([TENANTS[0]], TENANTS):
             for how in ({"exact": True}, {"nprobe": 1 << 20}):
-                question = {"ask": "query", "tenants": tenants, "k": 30, "vectors": queries, "how": how}
-                for answer in (live_world.ask(self.collection, question), other("read")(**question)):
-                    live_world.check_query(self.model, self.metric, question, answer, self.strict or "exact" in how)
+                for where in (None, content_world.usual(len(self.model.records))):
+                    question = {"ask": "query", "tenants": tenants, "k": 30, "vectors": queries, "how": how}
+                    question["where"] = where
+                    for answer in (live_world.ask(self.collection, question), other("read")(**question)):
+                        live_world.check_query(self.model, self.metric, question, answer, self.strict or "exact" in how)
+        for i in range(12):
+            where = content_world.usual(i)
+            for elsewhere in (True, False):
+                self.check_page({"ask": "page", "tenant": TENANTS[i % 4], "where": where, "limit": 300}, elsewhere)
+                question = {"ask": "words", "tenants": TENANTS[i % 3 :], "text": content_world.sentence(i), "k": 30}
+                self.check_words({**question, "where": where if i % 2 else None}, elsewhere)
 
 
 TestLive = Live.TestCase

@@ -12,7 +12,8 @@ from ramet.engine import curves, searchers
 from ramet.engine.searcher import Searcher
 from ramet.engine.searchers import Searchers
 from ramet.index.navigate import encode
-from tests.engine.live_world import DIM, SOAK, points, shrunk
+from tests.engine.dict_model import DIM, points
+from tests.engine.live_world import SOAK, shrunk
 from tests.engine.world import vectors
 
 
@@ -63,7 +64,7 @@ def assert_like_new(searcher, snapshot, docs, queries):
             assert one[cell][3] == there, f"a refreshed searcher knows an old centroid of cell {cell}"
     for exact in (True, False):
         answers = [
-            s.search(queries, min(20, s.n_records), s.n_lists, exact=exact, residency=docs._residency)
+            s.search(queries, min(20, s.n_records), s.n_lists, exact=exact, residency=docs._opened.residency)
             for s in (searcher, fresh)
         ]
         assert (answers[0][0] == answers[1][0]).all() and (answers[0][1] == answers[1][1]).all()
@@ -118,7 +119,7 @@ def test_a_refreshed_searcher_knows_what_a_new_one_knows(tmp_path_factory, kind,
                 continue
             with docs._store.read() as snapshot:
                 for name in ("a", "b"):
-                    assert_like_new(docs._searchers.of(snapshot, name), snapshot, docs, queries)
+                    assert_like_new(docs._opened.searchers.of(snapshot, name), snapshot, docs, queries)
         assert docs.verify().ok
         docs.close()
 
@@ -140,10 +141,10 @@ def test_a_curve_that_is_measured_anew_is_used_at_once(db):
     docs = db.create_collection("c", 8, "l2")
     docs.upsert(names(20_000), vectors(20_000, 8))
     docs.query(np.zeros(8))
-    before = docs._searchers._known["default"]
+    before = docs._opened.searchers._known["default"]
     table = docs.calibrate(vectors(50, 8, seed=5))
     docs.query(np.zeros(8))
-    after = docs._searchers._known["default"]
+    after = docs._opened.searchers._known["default"]
     assert after is not before
     assert [(p.k, p.nprobe) for p in after.curve.table()] == [(p.k, p.nprobe) for p in table]
     np.testing.assert_allclose([p.recall for p in after.curve.table()], [p.recall for p in table], atol=1e-5)
@@ -186,7 +187,7 @@ def test_searchers_stay_within_their_memory(tmp_path, monkeypatch):
     docs = ramet.connect(tmp_path).create_collection("c", 32, "l2")
     for i in range(30):
         docs.upsert(names(2000, 2000 * i), vectors(2000, 32, seed=i), tenant=f"t{i}")
-    found: Searchers = docs._searchers
+    found: Searchers = docs._opened.searchers
     for _ in range(2):
         for i in range(30):
             data = vectors(2000, 32, seed=i)
@@ -208,11 +209,11 @@ def test_a_searcher_that_alone_is_too_large_stays(tmp_path, monkeypatch):
     docs.upsert(names(1000), vectors(1000, 8))
     docs.upsert(names(1000), vectors(1000, 8), tenant="other")
     docs.query(np.zeros(8))
-    first = docs._searchers._known["default"]
+    first = docs._opened.searchers._known["default"]
     docs.query(np.zeros(8))
-    assert docs._searchers._known == {"default": first}
+    assert docs._opened.searchers._known == {"default": first}
     docs.query(np.zeros(8), tenant="other")
-    assert list(docs._searchers._known) == ["other"]
+    assert list(docs._opened.searchers._known) == ["other"]
     docs.close()
 
 

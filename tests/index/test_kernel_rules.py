@@ -112,7 +112,9 @@ def test_every_public_kernel_has_a_naive_twin():
     public = {name for module in MODULES if module not in TWINS_ELSEWHERE for name in compiled(MODULES[module])}
     public |= {name for name, thing in vars(simd).items() if isinstance(thing, _Intrinsic)}
     public = {name for name in public if not name.startswith("_")}
-    twins = {name for oracle in (kernels, building, filtered) for name, thing in vars(oracle).items() if callable(thing)}
+    twins = {
+        name for oracle in (kernels, building, filtered) for name, thing in vars(oracle).items() if callable(thing)
+    }
     assert public - twins == set(WITHOUT_TWIN)
     assert public >= set(WITHOUT_TWIN)
     assert set(TWINS_ELSEWHERE) <= set(MODULES)

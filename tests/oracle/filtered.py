@@ -22,7 +22,7 @@ def allowed_places(rows, n_rows, allowed):
 
 
 def sampled_places(copies, first, step):
-    """`copies`: for each row of a list whether its nearest list is another one. Also where to begin in the next list."""
+    """`copies`: for each row of a list whether its nearest list is another one. And where to begin in the next."""
     taken = range(first, len(copies), step)
     after = first + step * len(taken) - len(copies)
     return [place for place in taken if not copies[place]], after
@@ -38,7 +38,7 @@ def offer_places(distances, rows, kept, most):
 
 
 def scan_filtered(lists, vectors, query, metric, allowed, kept, most):
-    """`lists`: the rows of each list. Also rows looked at, allowed ones, and ordered pairs of those in the same list."""
+    """`lists`: the rows of each list. Also rows looked at, allowed ones, ordered pairs of those in one list."""
     here = [[row for row in rows if row in allowed] for rows in lists]
     for rows in here:
         kept = naive.scan_float([vectors[row] for row in rows], rows, len(vectors), query, metric, kept, most)

@@ -375,3 +375,16 @@ def scan_all(lists, vectors, query, metric, most):
 
 def exact_many(lists, vectors, queries, metric, most):
     return [scan_all(lists, vectors, query, metric, most) for query in queries]
+
+
+# ------------------------------------------------------------------------------------------------------------- bm25
+
+
+def bm25_top(lists, weights, k1, b, mean, most):
+    """`lists`: for each term (row, frequency, length) of the rows that have it. Pairs (row, score), best first."""
+    scores = {}
+    for postings, weight in zip(lists, weights, strict=True):
+        for row, frequency, length in postings:
+            part = weight * frequency / (frequency + k1 * (1 - b + b * length / mean))
+            scores[row] = np.float32(scores.get(row, np.float32(0)) + np.float32(part))
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:most]

@@ -90,6 +90,7 @@ def said_by(snapshot, check=True):
         assert len(ids) == n
         assert snapshot.ids_of(rows) == ids
         assert snapshot.rows_of(number, ids).tolist() == rows.tolist()
+        assert list(snapshot.visible(number)) == sorted(rows.tolist())
         vectors = snapshot.vectors(rows)
         homes = [snapshot.homes(row) for row in rows.tolist()]
         lists = {}
@@ -193,6 +194,7 @@ def _come(writer, past, rng, n):
         past.n_serials += len(serials)
         vectors = np.frombuffer(b"".join(map(vector_of, serials)), np.uint8).reshape(-1, 16)
         first = writer.append_rows(tenant, list(map(id_of, serials)), vectors)
+        writer.see_rows(tenant, np.arange(first, first + len(serials)), [None] * len(serials))
         past.rows.update(zip(serials, range(first, first + len(serials)), strict=True))
         past.owners.update(dict.fromkeys(serials, tenant))
         past.homes.update({serial: [] for serial in serials})
@@ -209,7 +211,9 @@ def _grant(writer, past, rng):
     ]
     chosen = [serial for serial in others if rng.random() < 0.2]
     if chosen:
-        writer.bind_ids(tenant, list(map(id_of, chosen)), np.array([past.rows[serial] for serial in chosen]))
+        rows = np.array([past.rows[serial] for serial in chosen])
+        writer.bind_ids(tenant, list(map(id_of, chosen)), rows)
+        writer.see_rows(tenant, rows, [None] * len(rows))
         _enter(writer, past, tenant, chosen, rng)
 
 
@@ -225,6 +229,7 @@ def _go(writer, past, rng):
                     leave.setdefault(cell, []).append(serial)
         _lists_changed(writer, past, tenant, {}, leave)
         writer.unbind_ids(tenant, list(map(id_of, gone)))
+        writer.unsee_rows(tenant, np.array([past.rows[serial] for serial in gone], np.int64), [None] * len(gone))
     writer.drop_rows(np.array([past.rows[serial] for serial in gone], np.int64))
     for serial in gone:
         del past.owners[serial], past.homes[serial]

@@ -91,6 +91,7 @@ def test_rows_that_are_in_no_list_come_last(tmp_path):
     with store.write() as writer:
         tenant = writer.ensure_tenant("a")
         bare = writer.append_rows(tenant, ["bare 1", "bare 2"], np.zeros((2, 16), np.uint8))
+        writer.see_rows(tenant, np.array([bare, bare + 1]), [None, None])
         model = past.Past(tenants={"tenant-2": writer.ensure_tenant("tenant-2")}, n_serials=500, step=2)
         past._come(writer, model, np.random.default_rng(0), 60)
     compact(store)

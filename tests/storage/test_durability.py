@@ -99,6 +99,7 @@ def assert_recovers(target, step, monkeypatch):
             with store.write() as writer:
                 tenant = writer.ensure_tenant("after")
                 rows = writer.append_rows(tenant, ["x", "y"], np.zeros((2, 16), np.uint8))
+                writer.see_rows(tenant, np.array([rows, rows + 1]), [None, None])
             assert verify(store).ok
         with Store.open(target) as store, store.read() as snapshot:
             assert snapshot.rows_of(tenant, ["x", "y"]).tolist() == [rows, rows + 1]

@@ -143,7 +143,7 @@ def rewrite_meta(path, key, change):
 def test_another_format_version_is_refused_by_name(tmp_path):
     world.make(tmp_path / "c", 1)[0].close()
     rewrite_meta(tmp_path / "c", "format_version", lambda version: version + 1)
-    with pytest.raises(FormatError, match=r"catalog\.mdb.*format version 2, found format version 3"):
+    with pytest.raises(FormatError, match=r"catalog\.mdb.*format version 3, found format version 4"):
         Store.open(tmp_path / "c")
     report = verify_path(tmp_path / "c")
     assert any("format version 2" in problem.what for problem in report.problems)

@@ -101,6 +101,7 @@ def write_step(writer, model, k, n=None):
     writer.put_cells(every, parents, (every > 0).astype(np.uint32), payload_of(every, k))
     rows = np.arange(first, first + n)
     assert writer.append_rows(tenant, model.names[first:], vectors_of(rows)) == first
+    writer.see_rows(tenant, rows, [None] * n)
     write_lists(writer, model, tenant, touched)
     starts = np.cumsum([0] + [len(own) for own in cells])
     writer.put_homes(first, tenant, tenant, starts, np.array([c for own in cells for c in own], np.uint32))
@@ -152,6 +153,7 @@ def assert_same(reader, model):
         assert directory.cells.tolist() == own
         assert directory.counts.tolist() == [len(model.lists[number, cell]) for cell in own]
         ids = [name for (tenant, name) in model.ids if tenant == number]
+        assert set(reader.visible(number)) == {row for (tenant, _), row in model.ids.items() if tenant == number}
         assert reader.rows_of(number, [*ids, "nobody"]).tolist() == [*(model.ids[number, name] for name in ids), -1]
     held = {}
     for key, rows in model.lists.items():
