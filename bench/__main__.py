@@ -11,6 +11,7 @@ from bench.commands import (
     exact,
     fill,
     filters,
+    ingest,
     memory,
     overhead,
     readme,
@@ -19,6 +20,7 @@ from bench.commands import (
     sharing,
     start,
     tenants,
+    text,
 )
 
 COMMANDS = (

@@ -27,8 +27,8 @@ def _quality(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     means = text_summary.means(lines)
     out = [
         f"nDCG@10 with {lines[0]['model']}, in brackets that of the reference (exact search over the same vectors; "
-        "bm25s over the same words; both fused), and p50 of a single query in microseconds, the embedding of the query left "
-        "out.",
+        "bm25s over the same words; both fused), and p50 of a single query in microseconds, without the "
+        "embedding of the query.",
         "",
         "| method | " + " | ".join(f"{name} ({one['rows']:,})" for name, one in sets.items()) + " | mean nDCG@10 |",
         "|---" * (2 + len(sets)) + "|",

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import datasets, ingest_summary, ingesting, machine, plot_text, records, texts
 from bench.commands import options
-from bench.ingesting import EVERYTHING, VARIANTS, Load
+from bench.ingesting import VARIANTS, Load
 
 BATCH = 1_000
 
@@ -53,29 +53,42 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+Took = dict[tuple[str, str, str], list[tuple[float, float]]]
+"""(contender, what, calls) -> seconds, and seconds of all cores, of every round."""
+
+
 def _timed(load: Load, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Ramet and Chroma in turns; everything in one call comes first."""
-    sizes = {ingest_summary.ONE_CALL: len(load), f"batches of {BATCH:,}": BATCH}
-    order = sorted(VARIANTS, key=lambda what: what != "everything")
-    took: dict[tuple[str, str, str], list[float]] = {}
+    took: Took = {}
     with datasets.work_dir() as work:
         chroma = ingesting.Chroma(load, work) if args.peers == "chroma" else None
         try:
             for _ in range(args.rounds):
-                for what in order:
-                    for calls, size in sizes.items():
-                        seconds = ingesting.ramet_calls(load, VARIANTS[what], size).total_s
-                        took.setdefault(("ramet", what, calls), []).append(seconds)
+                _our_turn(load, took)
                 if chroma is not None:
-                    for what, size in (("vectors", min(5_000, len(load))), ("everything", min(5_000, len(load)))):
-                        seconds = chroma.seconds(VARIANTS[what], size)
-                        took.setdefault(("chroma", what, f"batches of {size:,}"), []).append(seconds)
-                    seconds = chroma.seconds(EVERYTHING, BATCH)
-                    took.setdefault(("chroma", "everything", f"batches of {BATCH:,}"), []).append(seconds)
+                    _their_turn(chroma, len(load), took)
         finally:
             if chroma is not None:
                 chroma.close()
-    return [ingest_summary.line(*key, seconds, len(load)) for key, seconds in took.items()]
+    lines = []
+    for key, rounds in took.items():
+        seconds, cpu = zip(*rounds, strict=True)
+        measured = cpu if key[0] == "ramet" else ()
+        lines.append(ingest_summary.line(*key, seconds, len(load), measured))
+    return lines
+
+
+def _our_turn(load: Load, took: Took) -> None:
+    for what in sorted(VARIANTS, key=lambda what: what != "everything"):
+        for calls, size in ((ingest_summary.ONE_CALL, len(load)), (f"batches of {BATCH:,}", BATCH)):
+            took.setdefault(("ramet", what, calls), []).append(ingesting.ramet_seconds(load, VARIANTS[what], size))
+
+
+def _their_turn(chroma: ingesting.Chroma, n: int, took: Took) -> None:
+    most = min(ingesting.CHROMA_MOST, n)
+    for what, size in (("vectors", most), ("everything", most), ("everything", min(BATCH, n))):
+        seconds = chroma.seconds(VARIANTS[what], size)
+        took.setdefault(("chroma", what, f"batches of {size:,}"), []).append((seconds, 0.0))
 
 
 def _embedded(load: Load, n: int, rest_us: float) -> list[dict[str, Any]]:
