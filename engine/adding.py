@@ -81,7 +81,7 @@ def add(
     chosen = _without_conflicts(opened, documents, on_conflict)
     total, n_chunks, n_tokens = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0
     for part in _parts(documents, chosen, embedder, chunk_tokens, overlap):
-        vectors = embedder.embed_documents(part.texts) if part.texts else None
+        vectors = _vectors(embedder, part.texts)
         names, block, bare, owners = checks.batch(part.names, vectors, documents.tenant, opened.settings)
         records = Records(
             names=names,
@@ -101,6 +101,14 @@ def add(
         n_replaced=total.n_replaced,
         n_tokens=n_tokens,
     )
+
+
+def _vectors(embedder: TextEmbedder, texts: list[str]) -> list[Any] | None:
+    """Vectors of texts; None where the embedder knows none of the words: such chunks are found by words only."""
+    if not texts:
+        return None
+    vectors = embedder.embed_documents(texts)
+    return [vector if known else None for vector, known in zip(vectors, vectors.any(axis=1).tolist(), strict=True)]
 
 
 def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -> list[int]:

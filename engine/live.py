@@ -62,6 +62,7 @@ class Live:
         """Begin without placements in a forked child."""
         self._lock = threading.RLock()
         self._kept = {}
+        self.analyzer = Analyzer(self._settings.language)
 
     @contextmanager
     def _turn(self, timeout_s: float) -> Iterator[float]:

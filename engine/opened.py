@@ -85,7 +85,11 @@ class Opened:
         """Vectors of questions, (n, dim)."""
         if not texts:
             return np.empty((0, self.settings.dim), np.float32)
-        return self.needed().embed_queries(texts)
+        vectors = self.needed().embed_queries(texts)
+        unknown = np.flatnonzero(~vectors.any(axis=1))
+        if len(unknown):
+            raise ArgumentError(f"text[{unknown[0]}]", f"{texts[unknown[0]]!r} has no word that the embedder knows")
+        return vectors
 
     def bind_model(self, writer: Writer) -> None:
         """Remember, in a transaction that stores vectors of the embedder, whose they are.

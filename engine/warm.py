@@ -24,8 +24,12 @@ def warmup() -> None:
         for dtype, codes in KINDS:
             data = (rng.random((200, 8)) * 100 + 1).astype(dtype)
             collection = db.create_collection(f"{dtype}-{codes}", 8, "l2", dtype, codes)
-            collection.build(data, list_size=16)
+            fields = [{"half": i % 2 == 0, "few": i < 3} for i in range(200)]
+            collection.build(data, list_size=16, documents=["some words"] * 200, metadata=fields)
             collection.query(data[0], 3, nprobe=2)
+            collection.query(data[0], 3, nprobe=2, where={"half": True})
+            collection.query(data[0], 3, where={"few": True})
+            collection.query(text="words", k=3, mode="keyword")
             collection.query(data[:20], 3, exact=True)
         live = db.create_collection("live", 8, "cosine")
         for first in range(0, 1200, 300):  # enough to be split and measured

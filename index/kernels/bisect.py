@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ramet.index.kernels.compiled import njit
 
 STEPS = 4  # of 2-means in each node
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.topk import distance_of, insert, number_of, pack, sort_heap
 
 WINDOW = 8192

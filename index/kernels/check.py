@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ramet.index.kernels.compiled import njit
 
 LARGEST = 1e36
 SMALLEST = 1e-36

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.navigate import group_budget, nearest_cells
 from ramet.index.kernels.plan import L2
 from ramet.index.kernels.query import N_SCALARS, prepare

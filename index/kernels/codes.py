@@ -9,7 +9,8 @@ error of an estimated squared distance is ``2 <q - x, e>``: it shrinks with the 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ramet.index.kernels.compiled import njit
 
 NORM, MID, STEP = 0, 1, 2
 SQ8_FACTORS = 3

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.plan import ROW_MASK
 from ramet.index.kernels.query import N_SCALARS, prepare
 from ramet.index.kernels.rerank import exact_distance

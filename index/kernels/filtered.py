@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.memory import major_faults, will_need
 from ramet.index.kernels.navigate import group_budget
 from ramet.index.kernels.plan import INT8, IP, SQ8, UINT8

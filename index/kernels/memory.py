@@ -6,7 +6,9 @@ The C functions are bound by name, so that kernels that call them stay cacheable
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from ramet.index.kernels.compiled import njit
 
 PAGE = 4096
 WILLNEED = 3

@@ -8,14 +8,14 @@ That is the point: no kernel here takes a fastmath flag or ``prange``, so each s
 the same bits with one thread or many. BLAS and LAPACK do not promise that, so none is called: ``numpy.linalg.eigh`` of
 a 100 x 100 covariance gave other bits with two OpenBLAS threads than with one.
 
-Kernels trust their arguments; `ramet.index.ppp` calls them. Each one owns what it returns, and mutates an argument
-only where its docstring says so.
+Kernels trust their arguments. Each one owns what it returns, and mutates an argument only where it says so.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ramet.index.kernels.compiled import njit
 
 _LEHMER = 48271  # the "minimal standard" generator: products stay below 2**47, so int64 never wraps
 _MODULUS = 2147483647

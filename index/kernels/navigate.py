@@ -8,8 +8,8 @@ no groups and is scanned flat.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.plan import L2
 from ramet.index.kernels.query import N_SCALARS, prepare
 from ramet.index.kernels.scan import sq8_estimates, threshold

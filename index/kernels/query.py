@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.plan import COSINE, INT8
 
 SCALE, SUM, SUM8, NORM2 = 0, 1, 2, 3

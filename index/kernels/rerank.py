@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.memory import will_need
 from ramet.index.kernels.plan import COSINE, IP, L2
 from ramet.index.kernels.query import NORM2, SCALE

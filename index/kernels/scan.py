@@ -12,8 +12,8 @@ at 1 % a list costs its column of row numbers and hardly any codes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.plan import COSINE, FLOAT16, INT8, IP, L2, ROW_MASK, SQ8, UINT8
 from ramet.index.kernels.query import NORM2, SCALE, SUM, SUM8
 from ramet.index.kernels.simd import (
@@ -44,16 +44,23 @@ def threshold(heap, size):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def sq8_estimate(code, factor, column, dim, signed, scalars, metric):
-    """Estimated distance of one SQ8 row; addresses of its code and of its first factor, others as in the loop below."""
+def sq8_terms(scalars, metric):
+    """What the estimates of all rows of a query have in common: constant, offset of products, factors of the sums."""
     alpha = np.float32(0.0) if metric == IP else np.float32(1.0)
     beta = np.float32(1.0) if metric == IP else np.float32(2.0)
-    product = np.float32(dot_u8_s8(np.uintp(code), signed, dim)) - np.float32(128.0) * scalars[SUM8]
+    return alpha * scalars[NORM2], np.float32(128.0) * scalars[SUM8], alpha, beta
+
+
+@njit(cache=True, nogil=True, inline="always")
+def sq8_estimate(code, factor, column, dim, signed, scalars, terms):
+    """Estimated distance of one SQ8 row; addresses of its code and of its first factor. ``terms``: of ``sq8_terms``."""
+    base, offset, alpha, beta = terms
+    product = np.float32(dot_u8_s8(np.uintp(code), signed, dim)) - offset
     norm = load_f32(np.uintp(factor))
     mid = load_f32(np.uintp(factor + column))
     step = load_f32(np.uintp(factor + 2 * column))
     inner = mid * scalars[SUM] + step * (scalars[SCALE] * product)
-    return alpha * scalars[NORM2] + alpha * norm - beta * inner
+    return base + alpha * norm - beta * inner
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -101,13 +108,14 @@ def sq8_estimates(codes, factors, column, first, count, dim, signed, scalars, me
     out : float32 array (>= count,), written
         Squared L2 distance (``L2``, ``COSINE``: of unit vectors) or minus the inner product (``IP``).
     """
+    terms = sq8_terms(scalars, metric)
     for i in range(count):
         row = first + i
         code = codes + row * dim
         ahead = code + AHEAD
         prefetch(np.uintp(ahead))
         prefetch(np.uintp(ahead + 64))
-        out[i] = sq8_estimate(code, factors + row * 4, column, dim, signed, scalars, metric)
+        out[i] = sq8_estimate(code, factors + row * 4, column, dim, signed, scalars, terms)
 
 
 @njit(cache=True, nogil=True)
@@ -214,6 +222,7 @@ def distances_at(plan, extent, capacity, places, n, query, signed, scalars, oper
     else:
         n_factors, width = 1 if plan.metric == COSINE else 0, plan.dim * (2 if plan.kind == FLOAT16 else 4)
     codes = extent + column * (1 + n_factors)
+    terms = sq8_terms(scalars, plan.metric)
     for i in range(min(n, PLACES_AHEAD)):
         for line in range(0, width, 64):
             prefetch(np.uintp(codes + np.int64(places[i]) * width + line))
@@ -225,7 +234,7 @@ def distances_at(plan, extent, capacity, places, n, query, signed, scalars, oper
         at = np.int64(places[i])
         code, factor = codes + at * width, extent + column + 4 * at
         if plan.kind == SQ8:
-            out[i] = sq8_estimate(code, factor, column, plan.dim, signed, scalars, plan.metric)
+            out[i] = sq8_estimate(code, factor, column, plan.dim, signed, scalars, terms)
         elif plan.kind == INT8 or plan.kind == UINT8:
             out[i] = byte_distance(code, factor, column, plan.dim, plan.kind, operand, norm, plan.metric)
         else:

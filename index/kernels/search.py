@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.memory import major_faults, will_need
 from ramet.index.kernels.navigate import group_budget, nearest_cells
 from ramet.index.kernels.plan import COSINE, FLOAT16, FLOAT32, INT8, IP, L2, SQ8, UINT8

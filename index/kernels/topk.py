@@ -8,8 +8,8 @@ which lists are read. A max-heap of keys keeps the smallest ``k``; its root is t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ramet.index.kernels.compiled import njit
 from ramet.index.kernels.simd import bits_float, float_bits
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)

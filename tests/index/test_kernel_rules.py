@@ -5,7 +5,10 @@ That no file exceeds its budget and who may import numba is held by tests/test_r
 
 import ast
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,19 @@ def test_every_public_kernel_has_a_naive_twin():
     assert public - twins == set(WITHOUT_TWIN)
     assert public >= set(WITHOUT_TWIN)
     assert set(TWINS_ELSEWHERE) <= set(MODULES)
+
+
+def test_a_query_does_not_fail_because_compiled_code_cannot_be_kept(tmp_path):
+    """The disk of Numba's cache is full, which a limit on the size of files stands for."""
+    code = (
+        "import resource, warnings, numpy as np\n"
+        "from ramet.index.kernels.check import first_bad_row\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    print(first_bad_row(np.array([[1.0, np.nan]], np.float32), False))\n"
+        "print(any('first_bad_row cannot be kept' in str(one.message) for one in caught))\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["0", "True"], done.stderr[-2000:]

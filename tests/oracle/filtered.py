@@ -5,6 +5,14 @@ import math
 from tests.oracle import kernels as naive
 
 sq8_estimate = naive.sq8_estimates
+
+
+def sq8_terms(scale_sum_norm, metric):
+    """Constant, offset of products, and factors of the row's norm and of the inner product."""
+    _, _, total8, norm2 = scale_sum_norm
+    return (0.0, 128.0 * total8, 0.0, 1.0) if metric == naive.IP else (norm2, 128.0 * total8, 1.0, 2.0)
+
+
 float_distance = byte_distance = naive.exact_distance
 
 
