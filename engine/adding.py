@@ -76,9 +76,7 @@ def checked(texts: Any, ids: Any, metadata: Any, tenant: str) -> Documents:
     for i, name in enumerate(names):
         document, _, number = name.rpartition("#")
         if number.isdecimal() and document in distinct:
-            raise ArgumentError(
-                f"ids[{i}]", f"{name!r} may be a chunk of {document!r} of this call; use another id"
-            )
+            raise ArgumentError(f"ids[{i}]", f"{name!r} may be a chunk of {document!r} of this call; use another id")
     fields: list[Any] = [None] * len(found) if metadata is None else meta.checked(metadata, len(found))
     for i, one in enumerate(fields):
         taken = [field for field in OWN_FIELDS if one and field in one]
