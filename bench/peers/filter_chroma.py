@@ -15,8 +15,8 @@ from bench.peers.filter_base import FilterContender, Job
 from bench.peers.tenant_base import Search
 
 EF = [100, 400]  # the default, and more; every change means opening the collection again, which takes seconds
-MOST_QUERIES = 16  # of a class: with a filter of half the records, one takes a second or two
-WARM_QUERIES = 2
+MOST_QUERIES = 12  # of a class: with a filter, one takes seconds
+WARM_QUERIES = 1
 _REPORT = "bench-report.json"
 
 
@@ -25,6 +25,7 @@ class ChromaFilters(FilterContender):
 
     name = "chroma"
     most_queries = MOST_QUERIES
+    most_rounds = 1
 
     def take(self, job: Job) -> dict[str, Any]:
         """Fill the collection (or take it from the cache)."""
