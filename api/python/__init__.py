@@ -20,18 +20,23 @@ if TYPE_CHECKING:
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
     from ramet.engine.errors import ConflictError as ConflictError
+    from ramet.engine.errors import MissingEmbedderError as MissingEmbedderError
     from ramet.engine.errors import MissingPackageError as MissingPackageError
+    from ramet.engine.errors import ModelMismatchError as ModelMismatchError
     from ramet.engine.errors import NotEmptyError as NotEmptyError
     from ramet.engine.errors import NotOwnerError as NotOwnerError
     from ramet.engine.errors import UnknownCollectionError as UnknownCollectionError
     from ramet.engine.errors import UnknownIdError as UnknownIdError
     from ramet.engine.errors import UnknownTenantError as UnknownTenantError
+    from ramet.engine.explain import Explanation as Explanation
+    from ramet.engine.hits import AddReport as AddReport
     from ramet.engine.hits import BuildReport as BuildReport
     from ramet.engine.hits import CompactReport as CompactReport
     from ramet.engine.hits import CurvePoint as CurvePoint
     from ramet.engine.hits import Hit as Hit
     from ramet.engine.hits import Hits as Hits
     from ramet.engine.hits import Record as Record
+    from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
@@ -53,6 +58,7 @@ __version__ = "0.1.0"
 # Public name -> module that defines it. The imports above say the same to type checkers; tests/test_face.py compares.
 _HOME = {
     "AccessError": "ramet.storage.errors",
+    "AddReport": "ramet.engine.hits",
     "ArgumentError": "ramet.engine.errors",
     "BuildReport": "ramet.engine.hits",
     "Chunk": "ramet.engine.chunking",
@@ -66,17 +72,21 @@ _HOME = {
     "Database": "ramet.engine.database",
     "Embedder": "ramet.engine.embedding",
     "ExistsError": "ramet.storage.errors",
+    "Explanation": "ramet.engine.explain",
     "ForkError": "ramet.storage.errors",
     "FormatError": "ramet.storage.errors",
     "Hit": "ramet.engine.hits",
     "Hits": "ramet.engine.hits",
+    "MissingEmbedderError": "ramet.engine.errors",
     "MissingError": "ramet.storage.errors",
     "MissingPackageError": "ramet.engine.errors",
+    "ModelMismatchError": "ramet.engine.errors",
     "NotEmptyError": "ramet.engine.errors",
     "NotOwnerError": "ramet.engine.errors",
     "Problem": "ramet.storage.findings",
     "ReadOnlyError": "ramet.storage.errors",
     "Record": "ramet.engine.hits",
+    "Records": "ramet.engine.hits",
     "StaticEmbedder": "ramet.engine.embedding_static",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
@@ -94,6 +104,7 @@ _HOME = {
 
 __all__ = [
     "AccessError",
+    "AddReport",
     "ArgumentError",
     "BuildReport",
     "Chunk",
@@ -107,18 +118,22 @@ __all__ = [
     "Database",
     "Embedder",
     "ExistsError",
+    "Explanation",
     "ForkError",
     "FormatError",
     "Hit",
     "Hits",
+    "MissingEmbedderError",
     "MissingError",
     "MissingPackageError",
+    "ModelMismatchError",
     "NotEmptyError",
     "NotOwnerError",
     "Problem",
     "RametError",
     "ReadOnlyError",
     "Record",
+    "Records",
     "StaticEmbedder",
     "StorageError",
     "StorageFullError",
