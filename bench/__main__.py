@@ -5,9 +5,41 @@ import os
 import sys
 
 from bench.child import clean_environment
-from bench.commands import ann, churn, exact, fill, memory, overhead, readme, refresh, scale, sharing, start, tenants
+from bench.commands import (
+    ann,
+    churn,
+    exact,
+    fill,
+    filters,
+    ingest,
+    memory,
+    overhead,
+    readme,
+    refresh,
+    scale,
+    sharing,
+    start,
+    tenants,
+    text,
+)
 
-COMMANDS = (ann, scale, start, memory, overhead, exact, tenants, sharing, fill, churn, refresh, readme)
+COMMANDS = (
+    ann,
+    scale,
+    start,
+    memory,
+    overhead,
+    exact,
+    tenants,
+    sharing,
+    fill,
+    churn,
+    filters,
+    text,
+    ingest,
+    refresh,
+    readme,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -32,6 +32,7 @@ JOBS = {
     "answers": "bench.cold:answers_job",
     "cold": "bench.cold:cold_job",
     "load-tenants": "bench.live:load_job",
+    "build-filters": "bench.peers.filter_ramet:build_job",
     "tenant-memory": "bench.tenant_space:memory_job",
     "revoked": "bench.sharing:reader_job",
     "churn-reader": "bench.churn_reader:reader_job",
@@ -93,10 +94,13 @@ def _result_of(command: list[str], extra_environment: Mapping[str, str] | None) 
 class Beside:
     """A job in a process that goes on beside this one. A context manager: the job ends when its input does."""
 
-    def __init__(self, kind: str, job: Mapping[str, Any]) -> None:
+    def __init__(
+        self, kind: str = "", job: Mapping[str, Any] | None = None, *, command: list[str] | None = None
+    ) -> None:
+        """Start a job by its kind, or `command`, which talks in the same way."""
         self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody empties would stop the child
         self._process = subprocess.Popen(
-            _command(kind, job),
+            command or _command(kind, job or {}),
             cwd=ROOT,
             env=clean_environment(),
             stdin=subprocess.PIPE,

@@ -27,6 +27,9 @@ COLOURS = {
     "hnswlib-per-tenant": "#0072B2",
     "faiss-hnsw-filter": "#56B4E9",
     "faiss-ivf-filter": "#009E73",
+    "hnswlib-filter": "#0072B2",
+    "chroma": "#CC79A7",
+    "bm25s": "#0072B2",
 }
 _TICKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _END = 1.0005  # recall 1 lies at a finite place on the axis

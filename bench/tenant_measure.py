@@ -69,6 +69,8 @@ class Case:
     n_queries: int
     recall: float = 0.0
     strangers: int = 0
+    short: int = 0
+    """Queries that got fewer rows than there are, up to k."""
     p50_ns: list[float] = field(default_factory=list)
     p99_ns: list[float] = field(default_factory=list)
 
@@ -124,6 +126,7 @@ def run(
         plan = scene.plan(of, scene.dataset.queries, n_queries, sticky=sticky, seed=0)
         work = Work(of=of, plan=plan, truth=scene.inside(plan, scene.dataset.queries))
         cases += [case for contender in contenders for case in _cases(scene, work, contender)]
+        print(f"  class {of.label}: tuned", flush=True)
     for case in cases:
         _judge(scene, case)
     for _ in range(rounds):
@@ -137,6 +140,8 @@ def _cases(scene: Scene, work: Work, contender: TenantContender) -> Iterator[Cas
     n_queries = len(work.plan.first(contender.most_queries).queries)
     if contender.untuned is not None:
         yield Case(work=work, contender=contender, setting=contender.untuned, tuned=None, n_queries=n_queries)
+    if not contender.settings():
+        return
     setting, recall = tune(scene, work.of, contender)
     yield Case(work=work, contender=contender, setting=setting, tuned=recall, n_queries=n_queries)
 
@@ -180,16 +185,22 @@ def _answers(
 def _judge(scene: Scene, case: Case) -> None:
     plan = case.work.plan.first(case.n_queries)
     queries = _lines(scene, case.contender, scene.dataset.queries, plan)
-    recalls, case.strangers = case.work.truth.judge(_answers(case.contender, case.setting, queries, plan, scene.k))
+    found = _answers(case.contender, case.setting, queries, plan, scene.k)
+    recalls, case.strangers = case.work.truth.judge(found)
     case.recall = float(recalls.mean())
+    wanted = np.minimum(scene.tenancy.sizes[plan.tenants], scene.k)
+    case.short = int(((found >= 0).sum(axis=1) < wanted).sum())
 
 
 def _time_turn(scene: Scene, case: Case) -> None:
     """One round of one case."""
     plan = case.work.plan.first(case.n_queries)
     queries = _lines(scene, case.contender, scene.dataset.queries, plan)
-    search = case.contender.searcher(case.setting, np.unique(plan.tenants).tolist(), scene.k)
-    times = time_queries(search, queries, plan.tenants.tolist())
+    tenants = plan.tenants.tolist()
+    times = case.contender.times(case.setting, queries, tenants, scene.k)
+    if times is None:
+        search = case.contender.searcher(case.setting, np.unique(plan.tenants).tolist(), scene.k)
+        times = time_queries(search, queries, tenants)
     case.p50_ns.append(float(np.percentile(times, 50)))
     case.p99_ns.append(float(np.percentile(times, 99)))
 

@@ -15,9 +15,10 @@ from ramet.engine.chunking import MOST_TOKENS, chunk
 from ramet.engine.contents import Content
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, ConflictError
-from ramet.engine.filters import rows_matching
+from ramet.engine.filters import rows_of_documents
 from ramet.engine.hits import AddReport, UpsertReport
 from ramet.engine.opened import Opened
+from ramet.engine.ownership import refuse_foreign_rows
 from ramet.engine.texts import checked_texts
 from ramet.engine.upsert import Records
 from ramet.engine.where import Filter
@@ -81,7 +82,7 @@ def add(
     chosen = _without_conflicts(opened, documents, on_conflict)
     total, n_chunks, n_tokens = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0
     for part in _parts(documents, chosen, embedder, chunk_tokens, overlap):
-        vectors = _vectors(embedder, part.texts)
+        vectors = _vectors(embedder, part.texts, opened.settings.dim)
         names, block, bare, owners = checks.batch(part.names, vectors, documents.tenant, opened.settings)
         records = Records(
             names=names,
@@ -90,7 +91,9 @@ def add(
             content=Content(documents=part.texts, metadata=part.metadata),
             tenants=owners,
         )
-        total += opened.live.replace(records, of_documents(part.documents), opened.bind_model, timeout_s)
+        total += opened.live.replace(
+            records, of_documents(part.documents), part.documents, opened.bind_model, timeout_s
+        )
         n_chunks += len(part.names)
         n_tokens += part.n_tokens
     return AddReport(
@@ -103,28 +106,36 @@ def add(
     )
 
 
-def _vectors(embedder: TextEmbedder, texts: list[str]) -> list[Any] | None:
+def _vectors(embedder: TextEmbedder, texts: list[str], dim: int) -> Any:
     """Vectors of texts; None where the embedder knows none of the words: such chunks are found by words only."""
     if not texts:
         return None
     vectors = embedder.embed_documents(texts)
-    return [vector if known else None for vector, known in zip(vectors, vectors.any(axis=1).tolist(), strict=True)]
+    if getattr(vectors, "shape", None) != (len(texts), dim):
+        found = getattr(vectors, "shape", type(vectors).__name__)
+        raise ArgumentError("embedder", f"made {found} of {len(texts)} texts; it must return shape {(len(texts), dim)}")
+    known = np.any(vectors, axis=1).tolist()
+    if all(known):
+        return vectors
+    return [vector if there else None for vector, there in zip(vectors, known, strict=True)]
 
 
 def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -> list[int]:
     """Positions of the documents that are to be stored."""
-    if on_conflict == "replace":
-        return list(range(len(documents.ids)))
     known: set[str] = set()
     with opened.store.read() as snapshot:
         number = snapshot.tenant_number(documents.tenant)
         for first in range(0, len(documents.ids) if number is not None else 0, TOGETHER):
             part = documents.ids[first : first + TOGETHER]
             assert number is not None
-            rows = np.array(rows_matching(snapshot, number, of_documents(part)), np.int64)
-            known.update(str(meta.decode(one or b"{}")[DOCUMENT]) for one in snapshot.metadata(rows))
-            plain = snapshot.rows_of(number, part) >= 0
-            known.update(name for name, there in zip(part, plain.tolist(), strict=True) if there)
+            rows = rows_of_documents(snapshot, number, of_documents(part), part)
+            if on_conflict == "replace":
+                refuse_foreign_rows(snapshot, number, documents.tenant, rows)
+                continue
+            there = set(snapshot.ids_of(rows))
+            known.update(name for name in part if name in there)
+            fields = (meta.decode(one or b"{}") for one in snapshot.metadata(rows))
+            known.update({str(one.get(DOCUMENT)) for one in fields} & set(part))
     if known and on_conflict == "error":
         raise ConflictError(documents.tenant, sorted(known), 'pass on_conflict="replace" or "skip", or use other ids')
     return [i for i, name in enumerate(documents.ids) if name not in known]

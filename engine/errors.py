@@ -132,7 +132,8 @@ class MissingEmbedderError(RametError):
     def __init__(self, collection: str) -> None:
         super().__init__(
             f"collection {collection!r} was opened without an embedder, so it cannot make vectors of texts: open it "
-            "with db.collection(name, embedder=ramet.Embedder(...)), or pass vectors"
+            'with db.collection(name, embedder=ramet.Embedder(...)), which needs pip install "ramet[text]", or pass '
+            "vectors"
         )
         self.collection = collection
 

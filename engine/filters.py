@@ -6,6 +6,8 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from ramet.engine import metadata as meta
@@ -18,6 +20,8 @@ from ramet.storage.snapshot import Snapshot
 from ramet.storage.tenants import Member
 from ramet.storage.writer import Writer
 
+Rows = npt.NDArray[np.int64]
+
 CACHE_BYTES = 32 << 20
 """Memory that the rows of filters may take together."""
 
@@ -29,6 +33,12 @@ def rows_matching(reader: Snapshot | Writer, tenant: int, chosen: Filter | None)
     if chosen is None:
         return reader.visible(tenant)
     return matching(reader, tenant, chosen, lambda rows: [meta.decode(one or b"{}") for one in reader.metadata(rows)])
+
+
+def rows_of_documents(reader: Snapshot | Writer, tenant: int, chosen: Filter, names: list[str]) -> Rows:
+    """Rows of a tenant that a filter allows, and those under some ids, rising; int64 (n,)."""
+    by_name = reader.rows_of(tenant, names)
+    return np.union1d(np.array(rows_matching(reader, tenant, chosen), np.int64), by_name[by_name >= 0])
 
 
 class Filters:

@@ -13,10 +13,10 @@ import numpy as np
 from ramet.engine import sharing, upsert
 from ramet.engine.change import Change
 from ramet.engine.compaction import compact
-from ramet.engine.filters import rows_matching
+from ramet.engine.filters import rows_matching, rows_of_documents
 from ramet.engine.forking import tell_after_fork
 from ramet.engine.hits import CompactReport, UpsertReport
-from ramet.engine.ownership import known, refuse_foreign
+from ramet.engine.ownership import known, refuse_foreign, refuse_foreign_rows
 from ramet.engine.placements import Kept, Placements
 from ramet.engine.rebalance import Deadline, rebalance, urgency
 from ramet.engine.remeasure import Remeasure
@@ -117,15 +117,17 @@ class Live:
         return report
 
     def replace(
-        self, records: Records, old: Filter, before: Callable[[Writer], None], timeout_s: float
+        self, records: Records, old: Filter, names: list[str], before: Callable[[Writer], None], timeout_s: float
     ) -> UpsertReport:
-        """Store records in the place of all records of the tenant that a filter finds, in one transaction.
+        """Store records in the place of all of the tenant that a filter finds, in one transaction.
 
         Parameters
         ----------
         records : Records
             Of one tenant.
         old : Filter
+        names : list of str
+            Ids of further records that go.
         before : callable
             Called with the writer first; what it raises ends the transaction.
         """
@@ -140,10 +142,9 @@ class Live:
             assert isinstance(records.tenants, str)
             number = writer.tenant_number(records.tenants)
             if number is not None:
-                found = np.array(rows_matching(writer, number, old), np.int64)
-                own = found[writer.homes_of(found).owners == number]
-                stale = sorted(set(writer.slot_ids(own)) - set(records.names))
-                upsert.delete(change, number, stale)
+                found = rows_of_documents(writer, number, old, names)
+                refuse_foreign_rows(writer, number, records.tenants, found)
+                upsert.delete(change, number, sorted(set(writer.slot_ids(found)) - set(records.names)))
             self._settle(change, len(records.names))
             changed = {tenant: change.placement(tenant).n_cells for tenant in writer.touched}
         self._remeasure.after(changed, len(records.names), busy=time.monotonic() - begun > BUSY_S)

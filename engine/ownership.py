@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ramet.engine.errors import NotOwnerError, UnknownTenantError
+from ramet.storage.snapshot import Snapshot
 from ramet.storage.writer import Writer
 
 
@@ -23,3 +25,10 @@ def refuse_foreign(writer: Writer, owner: int, tenant: str, names: list[str]) ->
     foreign = there[writer.homes_of(rows[there]).owners != owner]
     if len(foreign):
         raise NotOwnerError(tenant, [names[i] for i in foreign.tolist()])
+
+
+def refuse_foreign_rows(reader: Snapshot | Writer, owner: int, tenant: str, rows: npt.NDArray[np.int64]) -> None:
+    """Raise `NotOwnerError` when some of the rows are of records that another tenant granted to this one."""
+    foreign = rows[reader.homes_of(rows).owners != owner]
+    if len(foreign):
+        raise NotOwnerError(tenant, reader.slot_ids(foreign) if isinstance(reader, Writer) else reader.ids_of(foreign))

@@ -49,3 +49,8 @@ def metric_list(option: str | None, default: str) -> list[str]:
     if unknown or not chosen:
         raise ValueError(f"--metric {option!r}: known are {', '.join(METRICS)}")
     return chosen
+
+
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """Add ``--text``."""
+    parser.add_argument("--text", type=Path, help="folder with the text sets (default: RAMET_BENCH_TEXT)")

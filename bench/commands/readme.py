@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine, records, summary, tenant_readme
+from bench import filter_readme, machine, records, summary, tenant_readme, text_readme
 from bench.child import ROOT
 
 START = "<!-- bench:ann:start -->"
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     """Fill the blocks, or check them."""
     old = args.readme.read_text(encoding="utf8")
     new = filled(old, block(args.results))
-    new = filled(new, tenant_readme.block(args.results), tenant_readme.START, tenant_readme.END)
+    for part in (tenant_readme, filter_readme, text_readme):
+        new = filled(new, part.block(args.results), part.START, part.END)
     if args.check:
         print("up to date" if new == old else f"{args.readme} is stale: run python -m bench readme")
         return int(new != old)

@@ -60,6 +60,12 @@ class TenantContender(ABC):
         It holds until the next call of this method.
         """
 
+    def times(
+        self, setting: Setting, queries: Sequence[np.ndarray], tenants: Sequence[int], k: int
+    ) -> np.ndarray | None:
+        """Time queries in the process where the contender lives, in nanoseconds, (n,) int64; None: it lives here."""
+        return None
+
     @abstractmethod
     def rows(self, answer: Any) -> np.ndarray:
         """Return the rows in an answer, (n,) int64, with n at most k; -1 is "nothing"."""

@@ -179,11 +179,11 @@ def check_words(model, question, answer):
     for (owner, name), score in truth.items():
         left.setdefault(name, []).append((score, pool[owner, name].document))
     for name, score, document in zip(ids, found, documents or [None] * k, strict=True):
-        best = min(left.get(name, []), key=lambda one: abs(one[0] - score), default=None)
-        assert best is not None, f"{name!r} has none of the words, may not be found, or comes too often"
-        assert abs(best[0] - score) <= 1e-7 + 2e-6 * abs(score)
-        assert any(text == document for _, text in left[name])
-        left[name].remove(best)
+        fitting = [
+            one for one in left.get(name, ()) if abs(one[0] - score) <= 1e-7 + 2e-6 * score and one[1] == document
+        ]  # fmt: skip
+        assert fitting, f"{name!r} with score {score} and text {document!r} is no result, or comes too often"
+        left[name].remove(fitting[0])
 
 
 def found_by_either(model, question):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ramet.engine import builder, curves, listing, live, placement, rebalance, remeasure, searcher
 from ramet.index import defaults
-from ramet.storage import tenants
+from ramet.storage import compact_fields, number_pages, tenants, terms, verify_fields, verify_terms, write_terms
 from ramet.storage.format import COPY, NO_LIST, ROW_MASK
 from tests.engine.content_world import allows, pool_of
 from tests.engine.dict_model import CHUNK, DIM, records_in
@@ -39,6 +39,12 @@ SMALL = {
     remeasure: {"OWN_FROM": 32, "LEAST": 10, "MOST": 20},
     builder: {"HELD_OUT_FROM": 400},
     searcher: {"LEAST_CHANGED": 8},
+    number_pages: {"MOST": 12, "FILL": 9, "FEW": 3},
+    compact_fields: {"MOST": 12, "FILL": 9},
+    verify_fields: {"MOST": 12},
+    terms: {"FRAGMENT": 12},
+    write_terms: {"FRAGMENT": 12},
+    verify_terms: {"FRAGMENT": 12},
 }  # fmt: skip
 
 
