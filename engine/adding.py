@@ -11,7 +11,7 @@ import numpy as np
 
 from ramet.engine import checks, where
 from ramet.engine import metadata as meta
-from ramet.engine.chunking import MOST_TOKENS, chunk
+from ramet.engine.chunking import MOST_TOKENS, Chunk, chunk
 from ramet.engine.contents import Content
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, ConflictError
@@ -150,7 +150,7 @@ def _parts(
     for first in range(0, len(chosen), TOGETHER):
         numbers = chosen[first : first + TOGETHER]
         texts = [documents.texts[i] for i in numbers]
-        cut = chunk(texts, max_tokens=most, overlap=overlap, count_tokens=embedder.count_tokens)
+        cut = _cut(texts, embedder, most, overlap)
         for i, chunks in zip(numbers, cut, strict=True):
             part.documents.append(documents.ids[i])
             for number, one in enumerate(chunks):
@@ -164,6 +164,15 @@ def _parts(
                 part = _Part([], [], [], [])
     if part.documents:
         yield part
+
+
+def _cut(texts: list[str], embedder: TextEmbedder, most: int, overlap: int) -> list[list[Chunk]]:
+    """Chunks of each text; what is wrong with the limit is said of the argument that callers know."""
+    try:
+        return chunk(texts, max_tokens=most, overlap=overlap, count_tokens=embedder.count_tokens)
+    except ArgumentError as error:
+        name = "chunk_tokens" if error.argument == "max_tokens" else error.argument
+        raise ArgumentError(name, error.problem) from error
 
 
 def of_documents(ids: list[str]) -> Filter:

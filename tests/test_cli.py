@@ -433,7 +433,7 @@ def test_ctrl_c_ends_with_130(run, built, monkeypatch):
 
 def test_every_name_in_the_table_of_options_can_be_typed():
     commands = typer.main.get_command(app).commands
-    params = [param for name in ("build", "query") for param in commands[name].params]
+    params = [param for name in ("create", "build", "add", "query", "get") for param in commands[name].params]
     assert set(OPTIONS.values()) <= {name for param in params for name in (*param.opts, param.metavar)}
 
 

@@ -18,7 +18,7 @@ from ramet.api.cli.place import CollectionPath, opened
 from ramet.api.cli.values import without_dates
 
 if TYPE_CHECKING:
-    from ramet import Collection, Record, Records
+    from ramet import Collection, Records
 
 PAGE = 1024
 LIMIT = 100
@@ -62,8 +62,7 @@ def get(
     if lines:
         print_lines(iter([records]))
     elif as_json:
-        found = [as_dict(record, vectors=not no_vectors) for record in records]
-        print_json({"collection": str(collection), "tenant": tenant, "records": found, "cursor": records.cursor})
+        print_json({"collection": str(collection), "tenant": tenant, **as_dict(records, vectors=not no_vectors)})
     else:
         show_records(records, vectors=not no_vectors)
 
@@ -107,10 +106,11 @@ def note_missing(ids: Sequence[str], records: Records) -> None:
         print(f"ramet: note: no record {', '.join(map(repr, missing[:5]))}{more}", file=sys.stderr)
 
 
-def as_dict(record: Record, *, vectors: bool) -> dict[str, Any]:
-    """Turn a record into what `--json` prints."""
-    found = {"id": record.id, "document": record.document, "metadata": record.metadata}
-    return {**found, "vector": record.vector} if vectors else found
+def as_dict(records: Records, *, vectors: bool) -> dict[str, Any]:
+    """Turn records into what `--json` prints."""
+    names = ("id", "document", "metadata", *(["vector"] if vectors else []))
+    found = [{name: getattr(record, name) for name in names} for record in records]
+    return {"records": found, "cursor": records.cursor}
 
 
 def show_records(records: Records, *, vectors: bool) -> None:

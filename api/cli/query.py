@@ -98,10 +98,17 @@ def query(
             queries, k, text=text, mode=chosen, where=filter_, tenant=tenant, recall=recall, nprobe=nprobe, exact=exact,
             prune=prune, check=check, fusion=fusion, alpha=alpha, explain=explain,
         )  # fmt: skip
-        if not docs.count(tenant):
-            print(f"ramet: note: tenant {tenant!r} has no records in {collection}", file=sys.stderr)
+        note_nothing(docs, collection, tenant, chosen)
     facts = {"collection": str(collection), "metric": metric, "k": k, "mode": chosen}
     show(facts, hits, as_json)
+
+
+def note_nothing(docs: Collection, collection: Path, tenant: str, mode: Mode) -> None:
+    """Say on stderr when there was nothing to search in."""
+    if not docs.count(tenant):
+        print(f"ramet: note: tenant {tenant!r} has no records in {collection}", file=sys.stderr)
+    elif mode != "dense" and not docs.stats(tenant)["tenants"][tenant]["documents"]:
+        print(f"ramet: note: no record of tenant {tenant!r} in {collection} has a text", file=sys.stderr)
 
 
 def show(facts: dict[str, Any], hits: Hits, as_json: bool) -> None:
@@ -193,7 +200,5 @@ def single(vectors: NDArray[Any]) -> NDArray[Any]:
         There are several.
     """
     if vectors.ndim == 2 and len(vectors) != 1:
-        raise InputError(
-            f"--vector: --text goes with one vector and the file has {len(vectors)}; choose one with --row"
-        )
+        raise InputError(f"--vector: --text goes with one vector, the file has {len(vectors)}; choose one with --row")
     return vectors.reshape(-1)
