@@ -92,7 +92,7 @@ def add(
             tenants=owners,
         )
         total += opened.live.replace(
-            records, of_documents(part.documents), part.documents, opened.bind_model, timeout_s
+            records, of_documents(part.documents), part.documents, opened.bind_model if part.texts else None, timeout_s
         )
         n_chunks += len(part.names)
         n_tokens += part.n_tokens

@@ -81,15 +81,28 @@ class Opened:
             raise MissingEmbedderError(self.store.path.name)
         return self.embedder
 
-    def embedded_queries(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Vectors of questions, (n, dim)."""
+    def embedded_queries(
+        self, texts: list[str], *, words_too: bool = False
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Vectors of questions, (n, dim), and for which of them the embedder knows a word.
+
+        The vectors of the others mean nothing.
+
+        Raises
+        ------
+        ArgumentError
+            There are others, and it is not ``words_too`` that the question is answered by.
+        """
         if not texts:
-            return np.empty((0, self.settings.dim), np.float32)
+            return np.empty((0, self.settings.dim), np.float32), np.empty(0, bool)
         vectors = self.needed().embed_queries(texts)
-        unknown = np.flatnonzero(~vectors.any(axis=1))
-        if len(unknown):
-            raise ArgumentError(f"text[{unknown[0]}]", f"{texts[unknown[0]]!r} has no word that the embedder knows")
-        return vectors
+        known = vectors.any(axis=1)
+        if not known.all():
+            first = int(np.argmin(known))
+            if not words_too:
+                raise ArgumentError(f"text[{first}]", f"{texts[first]!r} has no word that the embedder knows")
+            vectors = np.where(known[:, None], vectors, np.float32(1.0))
+        return vectors, known
 
     def bind_model(self, writer: Writer) -> None:
         """Remember, in a transaction that stores vectors of the embedder, whose they are.
