@@ -214,7 +214,8 @@ def test_build_keeps_integer_vectors_as_they_are(run, tmp_path):
         (["--out", "nowhere/-x"], "--out: '-x' is not a collection name"),
     ],
 )
-def test_build_names_the_wrong_option(run, data, tmp_path, options, message):
+def test_build_names_the_wrong_option(run, data, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)  # one of the places is relative
     code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", *options)
     assert code == 2
     assert out == ""
