@@ -11,7 +11,7 @@ import numpy as np
 
 from ramet.engine import checks
 from ramet.engine import metadata as meta
-from ramet.engine.chunking import chunk
+from ramet.engine.chunking import Chunk, chunk
 from ramet.engine.contents import Content
 from ramet.engine.documents import (
     CHUNK,
@@ -179,7 +179,7 @@ def _parts(
     for first in range(0, len(chosen), TOGETHER):
         numbers = chosen[first : first + TOGETHER]
         texts = [documents.texts[i] for i in numbers]
-        cut = chunk(texts, max_tokens=most, overlap=overlap, count_tokens=embedder.count_tokens)
+        cut = _cut(texts, embedder, most, overlap)
         for i, chunks in zip(numbers, cut, strict=True):
             part.documents.append(documents.ids[i])
             for number, one in enumerate(chunks):
@@ -194,6 +194,15 @@ def _parts(
                 part = _Part([], [], [], [])
     if part.documents:
         yield part
+
+
+def _cut(texts: list[str], embedder: TextEmbedder, most: int, overlap: int) -> list[list[Chunk]]:
+    """Chunks of each text; what is wrong with the limit is said of the argument that callers know."""
+    try:
+        return chunk(texts, max_tokens=most, overlap=overlap, count_tokens=embedder.count_tokens)
+    except ArgumentError as error:
+        name = "chunk_tokens" if error.argument == "max_tokens" else error.argument
+        raise ArgumentError(name, error.problem) from error
 
 
 def delete(opened: Opened, ids: list[str], tenant: str, timeout_s: float) -> int:
