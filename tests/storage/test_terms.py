@@ -21,6 +21,7 @@ def made(path, n_rows, docs=None):
     with store.write() as writer:
         writer.ensure_tenant("t")
         writer.append_rows(0, [f"r{i}" for i in range(n_rows)], None)
+        writer.see_rows(0, np.arange(n_rows), [None] * n_rows)
         if docs is not None:
             writer.add_words(0, np.arange(len(docs)), docs)
     return store
