@@ -32,7 +32,7 @@ def test_filters_of_many_values_are_counted_and_let_go(db, monkeypatch):
     docs.upsert(["a"], [[1, 0]], metadata=[{"s": "x"}])
     kept = docs._opened.filters
     for i in range(6):
-        assert docs.count(where={"$not": {"s": {"$in": [f"value {i} {j}" for j in range(4000)]}}}) == 1
+        assert docs.count("default", where={"$not": {"s": {"$in": [f"value {i} {j}" for j in range(4000)]}}}) == 1
     assert len(kept._known) == 3  # of some 300 KB each
     assert kept._n_bytes == sum(n_bytes for _, n_bytes in kept._known.values()) <= 1 << 20
 
