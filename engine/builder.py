@@ -159,11 +159,10 @@ def build(
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)
         with clock.stage("write"):
             order = _write(writer, settings, vectors, ids, options, tree, assignment)
-            contents = Contents(writer, analyzer)
-            tenant = writer.ensure_tenant(options.tenant)
+            contents, tenant = Contents(writer, analyzer), writer.ensure_tenant(options.tenant)
             for first in range(0, len(order), ROWS_AT_A_TIME):
-                part = order[first : first + ROWS_AT_A_TIME]
-                contents.store(first, len(part), content.taken(part.tolist()))
+                part = order[first : first + ROWS_AT_A_TIME].tolist()
+                contents.store(first, len(part), content.taken(part))
                 contents.enter(tenant, np.arange(first, first + len(part)))
     with clock.stage("measure"):
         curve = _measure(store, settings, vectors, queries, order, options)
