@@ -2,7 +2,6 @@
 
 import os
 import pickle
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -59,9 +58,6 @@ def test_large_documents_make_small_transactions(monkeypatch, tenants):
         assert len(batch) == 1 or sum(len((text or "").encode()) for text in batch.content.documents) <= 100
         assert batch.content.documents == [documents[int(name)] for name in batch.names]
         assert [last for _, _, last in batch.tenants][-1] == len(batch) <= 5
-    if tenants == "one":
-        sizes = [len(batch) for batch in batches]
-        assert sizes == [3, 1, 4, 1, 2, 1] or sum(sizes) == 12
 
 
 def test_a_build_holds_the_words_of_some_rows_only(db, monkeypatch):
@@ -127,6 +123,5 @@ def test_an_embedder_works_in_a_child_forked_while_another_thread_embeds(tmp_pat
     with embedder._lock:  # as a thread of the parent would hold it
         child = os.fork()
         if child == 0:
-            with nullcontext():
-                os._exit(0 if embedder._lock.acquire(timeout=1) else 1)
+            os._exit(0 if embedder._lock.acquire(timeout=1) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
