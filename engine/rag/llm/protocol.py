@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -119,4 +120,5 @@ class InThreads:
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
-                close()
+                with suppress(ValueError):  # cancelled while a thread makes the next piece: it ends with that one
+                    close()
