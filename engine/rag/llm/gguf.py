@@ -191,7 +191,7 @@ class _Events:
     def close(self) -> None:
         """End the answer, wherever it is."""
         self._stopped = True
-        self._thread.join()
+        self._thread.join(timeout=1.0)  # it looks when the next token comes, which a long prompt delays
 
 
 class _Heard:
