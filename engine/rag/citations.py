@@ -18,12 +18,14 @@ _PART = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 
 # "not in the context" and what models say instead, in the first sentence of an answer.
 _PLACE = r"(?:the |this |any )?(?:\w+ )?(?:context|sources?|texts?|passages?|documents?|excerpts?)"
+_GIVEN = r"(?:mentioned|provided|found|given|stated|specified|contained|present|available|answered)"
+_TELLS = r"(?:contain|mention|provide|hold|say|state|specify|give|include|answer)"
+_UNABLE = r"(?:cannot|can['’]?t|can not|unable to|not able to)"
 _ABSENT = re.compile(
-    rf"\bnot (?:\w+ )?(?:in|(?:mentioned|provided|found|given|stated|specified|contained|present|available) (?:\w+ )?(?:in|by))"
-    rf" {_PLACE}\b"
-    rf"|\b{_PLACE} (?:do|does)(?: not|n['’]t) (?:\w+ )?(?:contain|mention|provide|hold|say|state|specify|give|include|answer)"
+    rf"\bnot (?:\w+ )?(?:in|{_GIVEN} (?:\w+ )?(?:in|by)) {_PLACE}\b"
+    rf"|\b{_PLACE} (?:do|does)(?: not|n['’]t) (?:\w+ )?{_TELLS}\b"
     rf"|\bno (?:\w+ )?(?:information|answer|mention)\b.{{0,80}}\bin {_PLACE}\b"
-    rf"|\b(?:cannot|can['’]?t|can not|unable to|not able to) (?:be )?(?:answer|find|determine|say|tell).{{0,80}}{_PLACE}\b",
+    rf"|\b{_UNABLE} (?:be )?(?:answer|find|determine|say|tell).{{0,80}}{_PLACE}\b",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -40,7 +42,7 @@ class Citation:
     """Id of the document that the chunk was cut from."""
     start: int
     end: int
-    """Where the chunk is in the document, in characters; where the quotation is, if the answer quotes it word for word."""
+    """Where the chunk is in the document, in characters; of a quotation, word for word, where that is."""
     quoted: bool
     """Whether what stands before the mark is in the chunk word for word, white space aside."""
     at: int

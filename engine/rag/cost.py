@@ -1,9 +1,10 @@
 """What an answer of a language model costs, and budgets in time or money turned into tokens.
 
-The model is T(p, o) = F(p) + (o - 1) g: the time until the first token grows with the tokens p of the prompt, every further
-one of o takes g, whatever the prompt (Narayanan et al., "Cheaply estimating inference efficiency metrics for autoregressive
-transformer models", NeurIPS 2023). F is linear between the sizes measured. It holds for one request at a time: waiting for
-other requests, prompts that the backend remembers and speculative decoding are not in it. Measure every deployment anew.
+The model is T(p, o) = F(p) + (o - 1) g: the time until the first token grows with the tokens p of the prompt, every
+further one of o takes g, whatever the prompt (Narayanan et al., "Cheaply estimating inference efficiency metrics for
+autoregressive transformer models", NeurIPS 2023). F is linear between the sizes measured. It holds for one request at a
+time: waiting for others, prompts that the backend remembers and speculative decoding are not in it. Measure every
+deployment anew.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ class CostModel:
         Parameters
         ----------
         measured : sequence of Measured
-            Several prompts, best those of one size with the very same number of tokens; per size answers of one token or of
-            several lengths, or both.
+            Prompts of several sizes, those of one size with the same number of tokens; per size answers of one token or
+            of several lengths, or both.
         backend : str
         prices : Prices, optional
 
@@ -125,9 +126,7 @@ class CostModel:
         rent = self.seconds(prompt_tokens, output_tokens) * self.prices.per_hour / 3600 if self.prices.per_hour else 0.0
         return paid / 1e6 + rent
 
-    def tokens_for(
-        self, *, cost: float | None = None, latency_ms: float | None = None, output_tokens: int = 1
-    ) -> int:
+    def tokens_for(self, *, cost: float | None = None, latency_ms: float | None = None, output_tokens: int = 1) -> int:
         """Most tokens of a prompt that cost or take no more; both: the fewer.
 
         Parameters
@@ -174,8 +173,8 @@ class CostModel:
         found = _largest(most, lambda p: self.cost(p, output_tokens) <= cost)
         if not found:
             raise ArgumentError(
-                "cost", f"is {cost:g}, and an answer of {output_tokens} tokens costs {self.cost(1, output_tokens):g} at "
-                "least; allow more, or fewer tokens by max_tokens"
+                "cost", f"is {cost:g}, and an answer of {output_tokens} tokens costs at least "
+                f"{self.cost(1, output_tokens):g}; allow more, or fewer tokens by max_tokens"
             )  # fmt: skip
         return found
 
@@ -237,7 +236,7 @@ def _columns(measured: Sequence[Measured]) -> tuple[Any, Any, Any]:
 
 
 def _first_token(o: Any, t: Any, size: int) -> float:
-    """F of one size of prompt: the median time of answers of one token; without one, the line through the others at 1."""
+    """F of one size of prompt: the median time of answers of one token, or the line through the others at 1."""
     if (o == 1).any():
         return float(np.median(t[o == 1]))
     if len(np.unique(o)) < 2:

@@ -51,9 +51,9 @@ class Extractive(InThreads):
     sentences : int
         Most sentences of an answer.
     near : float, optional
-        Cosine that the best sentence must have, 0 to 1; without an embedder the share of the question's words, weighed by
-        how rare they are, that it must hold. None: 0.45 and 0.4. It depends on the embedder: raise it if answers come
-        that have nothing to do with questions, lower it if there are none.
+        Cosine that the best sentence must have, 0 to 1; without an embedder the share of the question's words that it
+        must hold, weighed by how rare they are. None: 0.45 and 0.4. It depends on the embedder: raise it if answers
+        come that have nothing to do with questions, lower it if there are none.
     language : str
         Of the words, as collections have it.
 
@@ -95,7 +95,8 @@ class Extractive(InThreads):
         started = time.perf_counter()
         found = [(number, one) for number, chunk in enumerate(prompt.sources, 1) for one in sentences(chunk.text)]
         chosen = self._chosen(prompt.question, [one for _, one in found]) if found else []
-        lines, left, finish = [], max_tokens, "stop"
+        lines: list[str] = []
+        left, finish = max_tokens, "stop"
         for i in chosen:
             number, sentence = found[i]
             line = f"{_harmless(sentence.text)} [{number}]"

@@ -92,11 +92,9 @@ class GgufLlm(InThreads):
         ------
         LlmTimeoutError, LlmRefusedError, LlmResponseError
         """
-        last: Piece = ""
-        for last in self.stream(prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s):
-            pass
-        assert isinstance(last, Completion)
-        return last
+        *_, done = self.stream(prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s)
+        assert isinstance(done, Completion)
+        return done
 
     def stream(
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = (), timeout_s: float = TIMEOUT_S
@@ -214,7 +212,7 @@ class _Heard:
             raise LlmResponseError(self._name, f"failed: {event}", partial=self.text) from event
         if not isinstance(event, dict):
             raise LlmResponseError(self._name, f"sent an event that is none: {event!r}", partial=self.text)
-        if "error" in event or "code" in event and "message" in event:
+        if "error" in event or ("code" in event and "message" in event):
             found = event.get("error", event)
             raise LlmRefusedError(self._name, f"refuses: {found.get('message', found)}", partial=self.text)
         self._usage = event.get("usage") or self._usage
@@ -271,7 +269,7 @@ def _served(path: Path, context: int, threads: int) -> Any:
 
 
 def _quiet(module: Any) -> None:
-    """Let llama.cpp report errors only: by itself it writes a page of figures to stderr. Its binding has no name for it."""
+    """Let llama.cpp report errors only: it writes a page of figures to stderr, and its binding has no name for this."""
     import ctypes
 
     try:

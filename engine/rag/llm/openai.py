@@ -215,7 +215,7 @@ class OpenAiLlm:
 
     def _completion(self, found: Any, took: float) -> Completion:
         """The answer of a server, if it is one."""
-        choices = getattr(found, "choices", None)
+        choices: Any = getattr(found, "choices", None)
         message = getattr(choices[0], "message", None) if choices else None
         if message is None:
             raise LlmResponseError(self.name, f"sent no answer of the protocol but {_shown(found)}; check base_url")
@@ -230,10 +230,14 @@ class OpenAiLlm:
             return error
         if isinstance(error, sdk.APITimeoutError):
             again = "" if partial or not self._retries else f", in {self._retries + 1} attempts"
-            return LlmTimeoutError(self.name, f"no whole answer within {timeout_s:g} s{again}; raise timeout_s", partial=partial)
+            return LlmTimeoutError(
+                self.name, f"no whole answer within {timeout_s:g} s{again}; raise timeout_s", partial=partial
+            )
         if isinstance(error, sdk.APIConnectionError):
             if partial:
-                return LlmResponseError(self.name, "the connection broke off in the middle of an answer", partial=partial)
+                return LlmResponseError(
+                    self.name, "the connection broke off in the middle of an answer", partial=partial
+                )
             attempts = f"{self._retries + 1} attempts" if self._retries else "1 attempt"
             cause = _innermost(error)
             return LlmUnavailableError(self.name, f"nobody answers, in {attempts} ({cause}); is the server running?")

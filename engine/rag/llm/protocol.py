@@ -87,7 +87,7 @@ class Llm(Protocol):
 
 
 class InThreads:
-    """The asynchronous half of the protocol for models that compute in this process: in a thread, so the loop is free."""
+    """The asynchronous half of the protocol for models that compute in this process: in a thread."""
 
     def complete(
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = (), timeout_s: float = TIMEOUT_S
@@ -105,9 +105,7 @@ class InThreads:
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = (), timeout_s: float = TIMEOUT_S
     ) -> Completion:
         """As `complete`, in a thread."""
-        return await asyncio.to_thread(
-            self.complete, prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s
-        )
+        return await asyncio.to_thread(self.complete, prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s)
 
     async def astream(
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = (), timeout_s: float = TIMEOUT_S

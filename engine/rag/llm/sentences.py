@@ -11,7 +11,8 @@ MOST_LETTERS = 500
 
 # Ends: punctuation before something that can begin a sentence; an empty line; a line before a list or indented block.
 _END = re.compile(
-    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|(?<=[。！？])|\n[ \t]*\n\s*|\n(?=[ \t]*(?:[-*+•]|\d+[.)])[ \t])|(?<=:)\n\s*"
+    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|(?<=[。！？])|\n[ \t]*\n\s*"
+    r"|\n(?=[ \t]*(?:[-*+•]|\d+[.)])[ \t])|(?<=:)\n\s*"
 )
 # After these a point ends no sentence.
 _SHORT = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|etc|[Ff]ig|[Nn]o|[Dd]r|[Mm]rs?|[Ss]t|[A-Z])|\.\.)\.$")

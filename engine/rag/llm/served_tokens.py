@@ -1,4 +1,4 @@
-"""Tokens as a model server counts them: ``POST /tokenize``, which llama.cpp and vLLM have beside the OpenAI protocol."""
+"""Tokens as a model server counts them, by ``POST /tokenize``: llama.cpp and vLLM have it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class ServedTokens:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
                 found = json.loads(response.read())
         except urllib.error.HTTPError as error:
-            raise LlmRefusedError(self._root, f"{path}: {error.code} {error.reason}; pass a function as count=") from error
+            raise LlmRefusedError(
+                self._root, f"{path}: {error.code} {error.reason}; pass a function as count="
+            ) from error
         except OSError as error:  # URLError and time-outs are
             reason = getattr(error, "reason", error)
             raise LlmUnavailableError(self._root, f"{path}: {reason}; is the server running?") from error
