@@ -48,3 +48,5 @@ class Pool:
     """Of the aspects, (a,); 1 where nothing is known."""
     costs: I64
     """Reader's tokens of each chunk as rendered with its separator, (n,)."""
+    aspects: Sequence[str] = ()
+    """What the aspects are called in reasons: the tokens, (a,); empty where nothing is known."""

@@ -1,0 +1,4 @@
+"""Defaults that several strategies share."""
+
+PRICE = 0.1
+"""What a chunk must add, in aspects; chosen on training questions."""
