@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -83,9 +84,8 @@ class OpenAiLlm:
         self._options = dict(options or {})
         self._count = self._counter(count)
         self._sdk: Any = _sdk()
-        # 0 of the SDK's own: it pauses at most 8 s between attempts and obeys Retry-After; the number is ours.
         self._client = self._made(self._sdk.OpenAI, self._sdk.DefaultHttpx2Client, _limit)
-        self._asyncs: Any = None
+        self._asyncs: Any = None  # (event loop, client)
 
     def __repr__(self) -> str:
         return f"OpenAiLlm({self.name})"
@@ -174,22 +174,19 @@ class OpenAiLlm:
             return count
         raise ArgumentError("count", f'must be a function from a text to its tokens, "server" or None, got {count!r}')
 
-    def _made(self, kind: Any, http: Any, limit: Callable[[Any], Any]) -> Any:
+    def _made(self, kind: Any, http: Any, limit: Callable[[Any], Any], **options: Any) -> Any:
         """A client of the SDK, which keeps the time of a call as a whole."""
-        return kind(
-            base_url=self._where,
-            api_key=self._key,
-            max_retries=self._retries,
-            http_client=http(event_hooks={"response": [limit]}),
-        )
+        client = http(event_hooks={"response": [limit]}, **options)
+        return kind(base_url=self._where, api_key=self._key, max_retries=self._retries, http_client=client)
 
     def _aclient(self) -> Any:
-        """The client of the running event loop: connections belong to a loop."""
-        import asyncio
+        """The client of the running event loop; it keeps no connections, as nobody closes them when a loop ends."""
+        import httpx2
 
         loop = asyncio.get_running_loop()
         if self._asyncs is None or self._asyncs[0] is not loop:
-            self._asyncs = loop, self._made(self._sdk.AsyncOpenAI, self._sdk.DefaultAsyncHttpx2Client, _alimit)
+            http, limits = self._sdk.DefaultAsyncHttpx2Client, httpx2.Limits(max_keepalive_connections=0)
+            self._asyncs = loop, self._made(self._sdk.AsyncOpenAI, http, _alimit, limits=limits)
         return self._asyncs[1]
 
     def _asked(
