@@ -65,8 +65,8 @@ def _harmless(text: str) -> str:
 class Template:
     """How chunks and a question become a prompt; change any part with `dataclasses.replace`.
 
-    ``chunk`` may name ``{number}``, ``{title}`` and ``{text}``, ``question`` has to name ``{question}``. Everything that
-    is rendered counts against the budget.
+    ``chunk`` may name ``{number}``, ``{title}`` and ``{text}``, ``question`` has to name ``{question}``. Everything
+    that is rendered counts against the budget.
     """
 
     system: str = (
@@ -126,7 +126,7 @@ class Reader:
 
     @classmethod
     def of(cls, source: Any) -> Reader:
-        """Count as a reader, an embedder, a language model (``count``) or a callable ``text -> int`` does; None: words."""
+        """Count as a reader, an embedder, a language model or a callable ``text -> int`` does; None: words."""
         if isinstance(source, cls):
             return source
         if source is None:

@@ -206,8 +206,8 @@ class _Tree:
         if node.waiting is None:
             fits = self._run.limit.fitting(node.order)
             gains = self._prior.gains(node.order)
-            self._run.evaluations += 1
             if self._cheap:
+                self._run.evaluations += 1
                 node.gains = gains - self._run.price
             known = {c for child in node.children for c in child.order}
             order = ranked(gains, self._run.places, fits)[::-1].tolist()
