@@ -1,7 +1,8 @@
 """What a choice is worth: evidence, answer in context, tokens, time; and differences with their uncertainty."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ RESAMPLES = 10_000
 SEED = 5
 MEASURES = ("recall", "precision", "f1", "all_gold", "in_context", "tokens", "chunks", "ms", "passes")
 
-Chooser = Callable[[Asked, Limit], Choice]
+Chooser = Callable[[Asked, Limit], tuple[str, Mapping[str, Any]]]
+ASKING = frozenset({"greedy", "beam", "mcts"})
+"""Strategies that ask the utility."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +32,18 @@ class Contender:
     chooser: Chooser | None = None
 
     def choose(self, asked: Asked, tokens: int) -> Choice:
-        """Choose for one question; the utility is made anew, as for a question that nobody asked before."""
+        """Choose for one question; the utility is made anew, as for a question that nobody asked before.
+
+        Making it is part of the time of those that ask it.
+        """
         limit = Limit(tokens=tokens, costs=asked.pool.costs)
-        if self.chooser is not None:
-            return self.chooser(asked, limit)
-        return choose(self.strategy, asked.pool, limit, CoverageUtility(asked.pool), **self.parameters)
+        begun = time.perf_counter()
+        strategy, parameters = (self.strategy, self.parameters) if self.chooser is None else self.chooser(asked, limit)
+        utility = CoverageUtility(asked.pool)
+        choice = choose(strategy, asked.pool, limit, utility, **parameters)
+        if strategy not in ASKING:
+            return choice
+        return replace(choice, seconds=time.perf_counter() - begun)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,6 @@ index is in between. A candidate costs what it has as the default template rende
 separator), in tokens of the embedder's tokenizer, which is the default reader of `ramet.Rag`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +12,12 @@ import numpy as np
 
 from bench import rag_texts, rag_tokens, texts
 from bench.rag_texts import Question, RagSet
-from bench.rag_tokens import Tokens, unit
+from bench.rag_tokens import Tokens
+from ramet.engine.rag.coverage import aspects, coverage
 from ramet.engine.rag.pool import Candidate, Pool
 from ramet.engine.rag.prompt import Reader, Template
-from ramet.engine.text.stopwords import STOP_WORDS
 
 CANDIDATES = 50
-_WORD = re.compile(r"\w", re.UNICODE)
-_NOT_ASPECTS = STOP_WORDS["en"] | {"a", "i", "s", "t"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,16 +107,6 @@ class Pools:
     def _coverage(self, question: Question, places: np.ndarray) -> tuple[np.ndarray, list[str]]:
         vectors, tokens = self._tokens.questions[question.id]
         kept = aspects(tokens)
-        sought = unit(vectors[kept] @ self._tokens.projection)
-        out = np.zeros((len(kept), len(places)), np.float32)
-        for i, place in enumerate(places.tolist()):
-            codes = self._tokens.codes[self._tokens.starts[place] : self._tokens.starts[place + 1]]
-            if len(codes):
-                out[:, i] = (sought @ unit(codes.astype(np.float32)).T).max(axis=1)
-        return out, [tokens[place] for place in kept]
-
-
-def aspects(tokens: Sequence[str]) -> list[int]:
-    """Which tokens of a question are aspects: words that are no stop words, or all words if there are no others."""
-    words = [place for place, token in enumerate(tokens) if _WORD.search(token)]
-    return [place for place in words if tokens[place].lower() not in _NOT_ASPECTS] or words
+        starts = self._tokens.starts
+        codes = [np.asarray(self._tokens.codes[starts[place] : starts[place + 1]]) for place in places.tolist()]
+        return coverage(vectors[kept] @ self._tokens.projection, codes), [tokens[place] for place in kept]

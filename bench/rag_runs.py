@@ -1,18 +1,14 @@
 """``bench rag`` on one set: contenders, the tuning of the baselines on train, and every measure of every contender."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from bench.rag_measure import MEASURES, Contender, Difference, Table, cut, difference, filled_up, measured
+from bench.rag_measure import MEASURES, Chooser, Contender, Difference, Table, cut, difference, filled_up, measured
 from bench.rag_pools import Asked
 from ramet.engine.rag.agent import Agent
-from ramet.engine.rag.choice import Choice, Limit
-from ramet.engine.rag.strategies import choose
-from ramet.engine.rag.utility import CoverageUtility
 
 BUDGETS = (128, 256, 512, 1024, 2048)
 HALF_OF = 1024
@@ -80,15 +76,8 @@ def contenders(agent: Agent | None) -> list[Contender]:
     return out if agent is None else [*out, Contender(name=AUTO, chooser=_by_agent(agent))]
 
 
-def _by_agent(agent: Agent) -> Callable[[Asked, Limit], Choice]:
-    def chosen(asked: Asked, limit: Limit) -> Choice:
-        begun = time.perf_counter()
-        strategy, parameters = agent.choose(asked.pool, limit.tokens)
-        took = time.perf_counter() - begun
-        choice = choose(strategy, asked.pool, limit, CoverageUtility(asked.pool), **parameters)
-        return replace(choice, seconds=choice.seconds + took)
-
-    return chosen
+def _by_agent(agent: Agent) -> Chooser:
+    return lambda asked, limit: agent.choose(asked.pool, limit.tokens)
 
 
 def run(

@@ -7,7 +7,6 @@ processes from doing it at once.
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import numpy as np
 from bench import texts
 from bench.datasets import cache_dir, save_atomically
 from bench.rag_texts import RagSet
+from ramet.engine.token_codes import Projection
 
-WIDTH = 64
 FITTED_ON = 512
 """Documents from whose tokens the projection is made."""
 _PART = 1024
@@ -89,10 +88,11 @@ def _awaited(made: Path, lock: Path) -> None:
 def _make(of: RagSet, folder: Path) -> None:
     model, documents = texts.embedder(), of.texts
     begun = time.perf_counter()
-    projection = fitted(model.embed_documents_with_tokens(documents[:FITTED_ON])[1])
+    projection = Projection.fitted(model.embed_documents_with_tokens(documents[:FITTED_ON])[1])
     codes: list[np.ndarray] = []
     for first in range(0, len(documents), _PART):
-        codes += [coded(one, projection) for one in model.embed_documents_with_tokens(documents[first : first + _PART])[1]]
+        read = model.embed_documents_with_tokens(documents[first : first + _PART])[1]
+        codes += [projection.encode(one) for one in read]
         print(f"  {of.name}: tokens of {first + _PART:,} documents, {time.perf_counter() - begun:.0f} s", flush=True)
     asked = [model.embed_question_tokens(question.text) for question in of.questions]
     np.savez(
@@ -102,26 +102,6 @@ def _make(of: RagSet, folder: Path) -> None:
         tokens=np.array([token for _, tokens in asked for token in tokens]),
         ids=np.array([question.id for question in of.questions]),
     )
-    save_atomically(folder / f"{of.name}-projection.npy", projection)
+    save_atomically(folder / f"{of.name}-projection.npy", projection.matrix)
     save_atomically(folder / f"{of.name}-token-starts.npy", np.cumsum([0, *map(len, codes)]).astype(np.int64))
     save_atomically(folder / f"{of.name}-tokens.npy", np.concatenate(codes))
-
-
-def fitted(tokens: Sequence[np.ndarray]) -> np.ndarray:
-    """The directions in which unit vectors of tokens lie most, (d, 64)."""
-    rows = unit(np.concatenate(tokens))
-    vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)[1]
-    return np.ascontiguousarray(vectors[:, ::-1][:, :WIDTH]).astype(np.float32)
-
-
-def coded(tokens: np.ndarray, projection: np.ndarray) -> np.ndarray:
-    """Projected, of length 1, times 127, as int8."""
-    return np.round(127 * unit(tokens @ projection)).astype(np.int8)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1; those of length 0 stay."""
-    out: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
-    return out
-
-

@@ -29,8 +29,8 @@ FALLBACK = "greedy"
 """For pools that the agent has not learned about: those without token codes, and empty ones."""
 
 GRIDS: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "greedy": ("price", (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3)),
-    "beam": ("price", (0.05, 0.1, 0.2, 0.4, 0.8)),
+    "greedy": ("price", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)),
+    "beam": ("price", (0.2, 0.4, 0.5, 0.6, 0.8, 1.2)),
     "adaptive_k": ("buffer", (0, 1, 2, 3, 5)),
     "adagres": ("scale", (0.5, 1.0, 2.0)),
     "mmr": ("theta", (0.5, 0.7, 0.9)),
