@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ramet.engine import checks
 from ramet.engine import where as filters
 from ramet.engine.checks import positive
@@ -20,7 +22,7 @@ from ramet.engine.rag.cost import CostModel
 from ramet.engine.rag.llm.named import llm_of
 from ramet.engine.rag.order import reading_order
 from ramet.engine.rag.prompt import Reader, Template
-from ramet.engine.rag.retrieval import Found, Place
+from ramet.engine.rag.retrieval import Place
 from ramet.engine.rag.selection import SelectedChunk, Selection
 from ramet.engine.rag.strategies import STRATEGIES, choose, parameters_of
 from ramet.engine.token_codes import Projection
@@ -190,20 +192,18 @@ class Rag(Answering):
         clock.done("retrieve")
         language = self._opened.settings.language
 
-        def pooled(found: list[Found], hops: dict[str, float] | None) -> Any:
-            return retrieval.pool_of(question, found, self._costs(text, found), projection, language, hops)
-
-        pool = pooled(found, None)
-        clock.done("pool")
-        seeds: dict[str, str] = {}
+        more = widening.Widening()
         if widen and found:
-            more = widening.widened(self._opened, question, place, pool)
-            pool, seeds = pooled(retrieval.in_order([*found, *more.new]), more.hops), more.seeds
+            first = retrieval.pool_of(question, found, np.zeros(len(found), np.int64), projection, language, None)
+            more = widening.widened(self._opened, question, place, first)
+            found = retrieval.in_order([*found, *more.new])
             clock.done("widen")
-        return Considered(pool, seeds, clock.stages)
-
-    def _costs(self, text: str, found: list[Found]) -> Any:
-        return Budget(MOST_TOKENS, text, [one.candidate for one in found], self.template, self.reader).costs()
+        every = Budget(MOST_TOKENS, text, [one.candidate for one in found], self.template, self.reader)
+        costs = every.costs()
+        clock.done("costs")
+        pool = retrieval.pool_of(question, found, costs, projection, language, more.hops if widen else None)
+        clock.done("pool")
+        return Considered(pool, more.seeds, clock.stages)
 
     def _chunks(self, considered: Considered, choice: Choice, reading: Sequence[int]) -> tuple[SelectedChunk, ...]:
         """The chosen chunks in reading order."""

@@ -42,7 +42,7 @@ class Widening:
 
 def seeds_of(pool: Pool) -> list[int]:
     """Candidates whose names are searched for: the first ones of a greedy choice, whatever the budget."""
-    utility = CoverageUtility(pool)
+    utility = CoverageUtility(pool, links=0.0)
     chosen: list[int] = []
     while len(chosen) < min(SEEDS, len(pool.candidates)):
         chosen.append(int(np.argmax(utility.gains(chosen))))
