@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.errors import ArgumentError
+from ramet.engine.rag.links import linked
 from ramet.engine.rag.parameters import number
 from ramet.engine.rag.pool import Pool
 from ramet.engine.rag.scored import CallableUtility, CrossEncoderUtility
@@ -25,12 +26,13 @@ __all__ = ["CallableUtility", "CoverageUtility", "CrossEncoderUtility", "SetUtil
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-RELEVANCE = 0.15
-"""Weight of the cosine of question and chunk beside the sum over aspects: of the prototype, no other was better."""
+# Chosen on questions for training (HotpotQA, MuSiQue); docs/rag-strategies.md has the figures.
+RELEVANCE = 1.0
+LINKS = 0.2
 REDUNDANCY = 0.0
-"""Coverage already gives nothing for what is said twice: a further penalty cost recall on both training sets."""
+"""Coverage already gives nothing for what is said twice; a further penalty only cost recall."""
 REDUNDANCY_FLOOR = 0.8
-"""Chunks of the same subject have cosines of 0.5 to 0.7; above this they say the same."""
+"""Chunks on one subject have cosines of 0.5 to 0.7; above this they say the same."""
 DISTRACTION = 0.0
 REACH = 0.5
 """A chunk that alone covers this much (in aspects) does not distract."""
@@ -75,16 +77,20 @@ class CoverageUtility:
     """How well a set covers the aspects of the question, without a model.
 
     F(S) = sum over aspects a of weight(a) max over c in S of coverage(a, c)^power
-    + relevance * sum over c in S of cos(question, c)
+    + relevance * sum over c in S of near(c)
+    + links * sum over c in S of max over d in S of link(c, d)
     - redundancy * sum over pairs of S of max(0, cos(c, d) - redundancy_floor)
-    - distraction * sum over c in S of cos(question, c) max(0, 1 - own(c) / 0.5)
+    - distraction * sum over c in S of max(0, near(c)) max(0, 1 - own(c) / 0.5)
 
-    with own(c) the coverage that S loses without c. Negative cosines of aspects and relevance count as 0.
+    with own(c) the coverage that S loses without c, near(c) the cosine of question and chunk less the median of the
+    pool's (models differ in what is near; what is further than most is no gain, then), and link(c, d) from
+    `ramet.engine.rag.links`. Negative cosines of aspects count as 0. Without aspects there is nothing to cover, and
+    near(c) is scaled so that the best candidate has 1.
 
     Parameters
     ----------
     pool : Pool
-    relevance, redundancy, distraction : float
+    relevance, links, redundancy, distraction : float
         Weights of the terms above, at least 0.
     redundancy_floor : float
         Cosine from which two chunks repeat each other, -1 to 1.
@@ -93,8 +99,8 @@ class CoverageUtility:
 
     Notes
     -----
-    Gains of all candidates cost O(a n), and O((a + n) |S|) once for the set. The first term is monotone and
-    submodular, the second modular, the third takes off more the larger the set is; together they are not monotone.
+    Gains of all candidates cost O((a + |S|) n). The first term is monotone and submodular, the second modular and of
+    either sign; links are worth more together, the last two less: the sum is neither monotone nor submodular.
     """
 
     def __init__(
@@ -102,19 +108,25 @@ class CoverageUtility:
         pool: Pool,
         *,
         relevance: float = RELEVANCE,
+        links: float = LINKS,
         redundancy: float = REDUNDANCY,
         redundancy_floor: float = REDUNDANCY_FLOOR,
         distraction: float = DISTRACTION,
         power: float = POWER,
     ) -> None:
         alpha = number(relevance, "relevance", 0.0)
+        bond = number(links, "links", 0.0)
         beta = number(redundancy, "redundancy", 0.0)
         floor = number(redundancy_floor, "redundancy_floor", -1.0, 1.0)
         self._distraction = number(distraction, "distraction", 0.0)
         covered = np.maximum(pool.coverage.astype(np.float64), 0.0) ** number(power, "power", 0.25, 8.0)
         self._coverage: F64 = covered * pool.weights.astype(np.float64)[:, None]
-        self._near: F64 = np.maximum(pool.relevance.astype(np.float64), 0.0)
-        self._relevance: F64 = alpha * self._near
+        near = _near(pool)
+        self._near: F64 = np.maximum(near, 0.0)
+        self._relevance: F64 = alpha * near
+        n = len(pool.candidates)
+        self._links: F64 = bond * linked(pool.candidates) if bond else np.zeros((n, n))
+        self._linking = bool(self._links.any())
         self._repeats: F64 = beta * np.maximum(pool.similarity.astype(np.float64) - floor, 0.0)
         np.fill_diagonal(self._repeats, 0.0)
         self._repeating = bool(self._repeats.any())
@@ -134,6 +146,9 @@ class CoverageUtility:
         members = np.asarray(chosen, np.int64)
         best = self._best(members)
         gains: F64 = np.maximum(self._coverage - best[:, None], 0.0).sum(axis=0) + self._relevance
+        if self._linking and len(members):
+            to_members = self._links[:, members]
+            gains += to_members.max(axis=1) + np.maximum(to_members - self._bonds(members), 0.0).sum(axis=1)
         if self._repeating and len(members):
             gains -= self._repeats[members].sum(axis=0)
         if self._distraction:
@@ -145,6 +160,8 @@ class CoverageUtility:
         """Value of one set."""
         members = np.asarray(chosen, np.int64)
         total = float(self._best(members).sum() + self._relevance[members].sum())
+        if self._linking:
+            total += float(self._bonds(members).sum())
         if self._repeating:
             total -= 0.5 * float(self._repeats[np.ix_(members, members)].sum())
         if self._distraction:
@@ -161,12 +178,24 @@ class CoverageUtility:
         new: F64 = np.maximum(self._coverage[:, candidate] - best, 0.0)
         return new
 
+    def linked_with(self, chosen: Sequence[int], candidate: int) -> int | None:
+        """The first member of a set that a candidate is linked with, if that counts."""
+        bonds = self._links[candidate, list(chosen)]
+        return chosen[int(bonds.argmax())] if bonds.any() else None
+
     def _best(self, members: I64) -> F64:
         """Coverage of each aspect by a set, (a,)."""
         if not len(members):
             return np.zeros(len(self._coverage))
         best: F64 = self._coverage[:, members].max(axis=1)
         return best
+
+    def _bonds(self, members: I64) -> F64:
+        """Strongest link of each member to another one, (m,)."""
+        if not len(members):
+            return np.zeros(0)
+        bonds: F64 = self._links[np.ix_(members, members)].max(axis=1)
+        return bonds
 
     def _own(self, members: I64) -> F64:
         """What the coverage of a set would lose without each of its members, (m,)."""
@@ -199,6 +228,18 @@ class CoverageUtility:
         before = self._near[members] @ _idle(self._own(members))
         added: F64 = new + self._near[members] @ _idle(owned) - before
         return added
+
+
+def _near(pool: Pool) -> F64:
+    """Relevance less that of the middle of the pool, (n,); scaled where there are no aspects beside it."""
+    relevance = pool.relevance.astype(np.float64)
+    if not len(relevance):
+        return relevance
+    near: F64 = relevance - np.median(relevance)
+    if pool.weights.any():
+        return near
+    highest = near.max()
+    return near / highest if highest > 0.0 else np.ones(len(near))
 
 
 def _idle(own: F64) -> F64:

@@ -7,6 +7,7 @@ from ramet.engine.rag.choice import Limit
 from ramet.engine.rag.pool import Candidate, Pool
 
 MOST = 12
+NAMES = ["Ada", "Ada Bell", "Bellamy", "Bell", "Rush (band)", "Ål 2"]
 
 
 def made(seed, n, n_aspects, *, coarse=False, most_cost=160):
@@ -24,8 +25,15 @@ def made(seed, n, n_aspects, *, coarse=False, most_cost=160):
     return Pool(
         question="who?",
         candidates=[
-            Candidate(id=f"c{i}", text=f"text {i}", score=float(relevance[i]), document=f"c{i}", position=0)
-            for i in random.permutation(n)
+            Candidate(
+                id=f"c{i}",
+                text=" ".join(f"on {NAMES[at]}," for at in random.integers(0, len(NAMES), random.integers(0, 4))),
+                score=float(relevance[place]),
+                document=f"c{i // 2}",
+                position=int(i),
+                metadata={"title": NAMES[i % len(NAMES)]} if i % 3 else None,
+            )
+            for place, i in enumerate(random.permutation(n))
         ],
         relevance=relevance.astype(np.float32),
         similarity=(vectors @ vectors.T).astype(np.float32),
@@ -67,6 +75,7 @@ BUDGETS = st.sampled_from([0, 1, 50, 128, 300, 512, 2048])
 TERMS = st.fixed_dictionaries(
     {
         "relevance": st.sampled_from([0.0, 0.15, 1.0]),
+        "links": st.sampled_from([0.0, 0.2, 1.0]),
         "redundancy": st.sampled_from([0.0, 0.5, 2.0]),
         "redundancy_floor": st.sampled_from([-1.0, 0.0, 0.8]),
         "distraction": st.sampled_from([0.0, 0.3, 2.0]),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ramet.engine.errors import ArgumentError
 from ramet.engine.rag.choice import Limit
+from ramet.engine.rag.pool import Candidate
 from ramet.engine.rag.strategies import STRATEGIES, choose, parameters_of
 from ramet.engine.rag.utility import CallableUtility, CoverageUtility
 from tests.engine.rag_world import BUDGETS, POOLS, TERMS, limit_of, made, permuted
@@ -162,16 +163,30 @@ def test_reasons_name_words_sizes_and_doubles():
     object.__setattr__(pool, "similarity", np.array(np.eye(4), np.float32))
     pool.similarity[0, 1] = pool.similarity[1, 0] = 0.94
     limit = Limit(tokens=250, costs=np.array([100, 100, 100, 310]))
-    choice = choose("greedy", pool, limit, CoverageUtility(pool, relevance=0.0))
+    choice = choose("greedy", pool, limit, CoverageUtility(pool, relevance=0.0, links=0.0))
     assert choice.order == (0,) or choice.order == (1,)
     taken, other = choice.order[0], 1 - choice.order[0]
-    assert choice.reasons[taken].startswith("covers 'word0', 'word1'; gain 1.6")
+    assert choice.reasons[taken].startswith("covers 'word0', 'word1'; gain 1.200")
     assert choice.reasons[other] == f"adds nothing new: 0.94 like {pool.candidates[taken].id!r}"
     assert choice.reasons[2].startswith("adds too little: gain 0.000, price")
     assert choice.reasons[3] == "does not fit: 310 tokens, the limit is 250"
     by_score = choose("topk", pool, limit, CoverageUtility(pool))
     left = ({0, 1, 2} - set(by_score.order)).pop()
     assert by_score.reasons[left] == "does not fit: 100 tokens, 50 left"
+
+
+def test_reasons_name_the_chunk_that_leads_to_another():
+    named, naming = (
+        Candidate(id=f"c{i}", text=text, score=0.5, document=f"c{i}", position=0, metadata={"title": title})
+        for i, (text, title) in enumerate([("A band.", "Rush"), ("He drummed for Rush.", "Neil")])
+    )
+    pool = made(1, 2, 1)
+    for field, value in (("candidates", [named, naming]), ("coverage", np.array([[0.1, 0.9]], np.float32))):
+        object.__setattr__(pool, field, value)
+    object.__setattr__(pool, "weights", np.ones(1, np.float32))
+    choice = choose("greedy", pool, limit_of(pool, 1000), CoverageUtility(pool, relevance=0.0), price=0.3)
+    assert choice.order == (1, 0)
+    assert choice.reasons[0].startswith("linked with 'c1'; gain 0.1")
 
 
 def test_largest_gap_and_its_buffer():

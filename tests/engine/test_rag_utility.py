@@ -60,7 +60,7 @@ def test_many_are_single_values(pool, chosen):
 @given(POOLS, CHOSEN)
 def test_coverage_alone_is_monotone_and_submodular(pool, chosen):
     chosen = inside(pool, chosen)
-    utility = CoverageUtility(pool, redundancy=0.0, distraction=0.0)
+    utility = CoverageUtility(pool, relevance=0.0, links=0.0)
     before, after = utility.gains(chosen[:2]), utility.gains(chosen)
     outside = [c for c in range(len(pool.candidates)) if c not in chosen]
     assert (before[outside] >= after[outside] - 1e-12).all()

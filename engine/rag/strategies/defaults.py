@@ -1,4 +1,4 @@
 """Defaults that several strategies share."""
 
-PRICE = 0.1
+PRICE = 0.5
 """What a chunk must add, in aspects; chosen on training questions."""

@@ -105,15 +105,16 @@ class Run:
 
     def _why_in(self, before: Sequence[int], candidate: int, gain: float, word: str) -> str:
         """Why a candidate was taken."""
-        said = f"{word} {gain:.3f}"
-        if not isinstance(self.utility, CoverageUtility):
-            return said
-        new = self.utility.new_aspects(before, candidate)
-        most = [int(a) for a in np.argsort(-new, kind="stable")[:MOST_WORDS] if new[a] >= TOO_LITTLE]
-        names = self.pool.aspects
-        if not most or len(names) != len(new):
-            return said
-        return f"covers {', '.join(repr(names[a]) for a in most)}; {said}"
+        said = [f"{word} {gain:.3f}"]
+        if isinstance(self.utility, CoverageUtility):
+            other = self.utility.linked_with(before, candidate)
+            if other is not None:
+                said.insert(0, f"linked with {self.pool.candidates[other].id!r}")
+            new = self.utility.new_aspects(before, candidate)
+            most = [int(a) for a in np.argsort(-new, kind="stable")[:MOST_WORDS] if new[a] >= TOO_LITTLE]
+            if most and len(self.pool.aspects) == len(new):
+                said.insert(0, f"covers {', '.join(repr(self.pool.aspects[a]) for a in most)}")
+        return "; ".join(said)
 
     def _why_not(self, order: Sequence[int], c: int, left: int, gain: float | None) -> str:
         """Why one candidate was not taken; empty if nothing is against it but the others."""
