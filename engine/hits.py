@@ -95,7 +95,9 @@ class Hits:
     vectors = property(lambda self: self._columns.vectors, doc="Stored vectors, when asked for.")
     documents = property(lambda self: self._columns.documents, doc="Texts of the records.")
     metadata = property(lambda self: self._columns.metadata, doc="Metadata of the records.")
-    columns = property(lambda self: self._columns, doc="All that comes with the ids; for the other modules of this room.")
+    columns = property(
+        lambda self: self._columns, doc="All that comes with the ids; for the other modules of this room."
+    )
 
     @property
     def scores(self) -> Floats:

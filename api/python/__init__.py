@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ramet.engine.rag.answer import Usage as Usage
     from ramet.engine.rag.answering import AnswerStream as AnswerStream
     from ramet.engine.rag.answering import AsyncAnswerStream as AsyncAnswerStream
-    from ramet.engine.rag.calibration import calibrate as calibrate
+    from ramet.engine.rag.calibration import calibrate_llm as calibrate_llm
     from ramet.engine.rag.citations import Citation as Citation
     from ramet.engine.rag.cost import CostModel as CostModel
     from ramet.engine.rag.cost import Measured as Measured
@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from ramet.engine.rag.llm.openai import OpenAiLlm as OpenAiLlm
     from ramet.engine.rag.llm.protocol import Completion as Completion
     from ramet.engine.rag.llm.protocol import Llm as Llm
+    from ramet.engine.rag.prompt import Template as Template
+    from ramet.engine.rag.rag import Rag as Rag
+    from ramet.engine.rag.selection import SelectedChunk as SelectedChunk
+    from ramet.engine.rag.selection import Selection as Selection
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
     from ramet.storage.errors import ClosedError as ClosedError
@@ -121,12 +125,16 @@ _HOME = {
     "OpenAiLlm": "ramet.engine.rag.llm.openai",
     "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
+    "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
     "Record": "ramet.engine.hits",
     "Records": "ramet.engine.hits",
+    "SelectedChunk": "ramet.engine.rag.selection",
+    "Selection": "ramet.engine.rag.selection",
     "StaticEmbedder": "ramet.engine.embedding_static",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
+    "Template": "ramet.engine.rag.prompt",
     "TextEmbedder": "ramet.engine.embedding",
     "UnknownCollectionError": "ramet.engine.errors",
     "UnknownIdError": "ramet.engine.errors",
@@ -135,7 +143,7 @@ _HOME = {
     "Usage": "ramet.engine.rag.answer",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
-    "calibrate": "ramet.engine.rag.calibration",
+    "calibrate_llm": "ramet.engine.rag.calibration",
     "chunk": "ramet.engine.chunking",
     "connect": "ramet.engine.database",
     "llm_of": "ramet.engine.rag.llm.named",
@@ -187,13 +195,17 @@ __all__ = [
     "OpenAiLlm",
     "Prices",
     "Problem",
+    "Rag",
     "RametError",
     "ReadOnlyError",
     "Record",
     "Records",
+    "SelectedChunk",
+    "Selection",
     "StaticEmbedder",
     "StorageError",
     "StorageFullError",
+    "Template",
     "TextEmbedder",
     "UnknownCollectionError",
     "UnknownIdError",
@@ -203,7 +215,7 @@ __all__ = [
     "VerifyReport",
     "WriterBusyError",
     "__version__",
-    "calibrate",
+    "calibrate_llm",
     "chunk",
     "connect",
     "llm_of",

@@ -33,7 +33,7 @@ class _Text:
         self.metadata: None = None
 
 
-def calibrate(
+def calibrate_llm(
     llm: Llm,
     *,
     prompts: Sequence[int] = PROMPTS,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramet.engine.errors import ArgumentError
-from ramet.engine.rag.calibration import calibrate
+from ramet.engine.rag.calibration import calibrate_llm
 from ramet.engine.rag.cost import CostModel, Measured, Prices
 from ramet.engine.rag.llm.extractive import Extractive
 from ramet.engine.rag.llm.openai import OpenAiLlm
@@ -128,9 +128,9 @@ def one(p, o, t=1.0):
         (lambda: CostModel(backend="b").tokens_for(cost=1), "cost"),
         (lambda: CostModel(backend="b").tokens_for(), "budget"),
         (lambda: CostModel.fit(measurements()).tokens_for(latency_ms=-1), "latency_ms"),
-        (lambda: calibrate(Extractive(), prompts=()), "prompts"),
-        (lambda: calibrate(Extractive(), outputs=(0,)), "outputs"),
-        (lambda: calibrate(Extractive(), prompts=(64,), outputs=(1, 2)), "llm"),
+        (lambda: calibrate_llm(Extractive(), prompts=()), "prompts"),
+        (lambda: calibrate_llm(Extractive(), outputs=(0,)), "outputs"),
+        (lambda: calibrate_llm(Extractive(), prompts=(64,), outputs=(1, 2)), "llm"),
     ],
 )
 def test_wrong_arguments_are_named(call, argument):
@@ -143,7 +143,9 @@ def test_a_backend_is_measured():
     done = []
     with LlmServer() as server:
         llm = OpenAiLlm("counting", server.base_url, count="server")
-        model = calibrate(llm, prompts=(64, 256), outputs=(1, 20), repeats=2, progress=lambda i, n: done.append((i, n)))
+        model = calibrate_llm(
+            llm, prompts=(64, 256), outputs=(1, 20), repeats=2, progress=lambda i, n: done.append((i, n))
+        )
         llm.close()
         prompts = [asked["messages"][0]["content"] for asked in server.asked]
     assert done[-1] == (8, 8)
