@@ -115,7 +115,10 @@ def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None) -> Iterator[dict[
     dict
         A line per contender and budget.
     """
-    for name, orders in (("nothing", [() for _ in pools]), ("all evidence", [tuple(sorted(one.gold)) for one in pools])):
+    for name, orders in (
+        ("nothing", [() for _ in pools]),
+        ("all evidence", [tuple(sorted(one.gold)) for one in pools]),
+    ):
         yield {"contender": name, "budget": 0} | _answered(llm, pools, orders)
     for one in contenders(agent):
         if one.name in NAMES:

@@ -39,7 +39,7 @@ def calibrate(
     names = {"prompts": "--prompts", "outputs": "--outputs", "repeats": "--repeats", "llm": "--llm", "path": "--llm"}
     prices = ramet.Prices(input_per_million=price_in, output_per_million=price_out, per_hour=price_hour)
     with shown_as(**names), stage_bars(shown=not as_json) as bars:
-        model = ramet.calibrate(
+        model = ramet.calibrate_llm(
             ramet.llm_of(llm),
             prompts=numbers(prompts, "--prompts"),
             outputs=numbers(outputs, "--outputs"),

@@ -22,8 +22,8 @@ def show_selection(screen: Console, selection: Selection, *, left_out: int = SHO
     how = f"{selection.strategy}({settings})" if settings else selection.strategy
     n = len(selection.chunks) + len(selection.left_out)
     screen.print(
-        f"{len(selection.chunks)} of {counted(n, 'candidate')} for {selection.tokens:,} of {selection.budget:,} tokens, "
-        f"template and question included; {how}, {1e3 * selection.seconds:.0f} ms",
+        f"{len(selection.chunks)} of {counted(n, 'candidate')} for {selection.tokens:,} of {selection.budget:,} "
+        f"tokens, template and question included; {how}, {1e3 * selection.seconds:.0f} ms",
         markup=False,
     )
     if selection.chunks:

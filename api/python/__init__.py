@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ramet.engine.rag.answer import Usage as Usage
     from ramet.engine.rag.answering import AnswerStream as AnswerStream
     from ramet.engine.rag.answering import AsyncAnswerStream as AsyncAnswerStream
-    from ramet.engine.rag.calibration import calibrate as calibrate
+    from ramet.engine.rag.calibration import calibrate_llm as calibrate_llm
     from ramet.engine.rag.citations import Citation as Citation
     from ramet.engine.rag.cost import CostModel as CostModel
     from ramet.engine.rag.cost import Measured as Measured
@@ -59,10 +59,13 @@ if TYPE_CHECKING:
     from ramet.engine.rag.llm.openai import OpenAiLlm as OpenAiLlm
     from ramet.engine.rag.llm.protocol import Completion as Completion
     from ramet.engine.rag.llm.protocol import Llm as Llm
+<<<<<<< HEAD
     from ramet.engine.rag.pool import Candidate as Candidate
     from ramet.engine.rag.pool import Pool as Pool
     from ramet.engine.rag.prompt import Prompt as Prompt
     from ramet.engine.rag.prompt import Reader as Reader
+=======
+>>>>>>> rag-answer
     from ramet.engine.rag.prompt import Template as Template
     from ramet.engine.rag.rag import Rag as Rag
     from ramet.engine.rag.selection import SelectedChunk as SelectedChunk
@@ -132,7 +135,10 @@ _HOME = {
     "Pool": "ramet.engine.rag.pool",
     "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
+<<<<<<< HEAD
     "Prompt": "ramet.engine.rag.prompt",
+=======
+>>>>>>> rag-answer
     "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
     "Reader": "ramet.engine.rag.prompt",
@@ -153,7 +159,7 @@ _HOME = {
     "Usage": "ramet.engine.rag.answer",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
-    "calibrate": "ramet.engine.rag.calibration",
+    "calibrate_llm": "ramet.engine.rag.calibration",
     "chunk": "ramet.engine.chunking",
     "connect": "ramet.engine.database",
     "llm_of": "ramet.engine.rag.llm.named",
@@ -207,7 +213,10 @@ __all__ = [
     "Pool",
     "Prices",
     "Problem",
+<<<<<<< HEAD
     "Prompt",
+=======
+>>>>>>> rag-answer
     "Rag",
     "RametError",
     "ReadOnlyError",
@@ -230,7 +239,7 @@ __all__ = [
     "VerifyReport",
     "WriterBusyError",
     "__version__",
-    "calibrate",
+    "calibrate_llm",
     "chunk",
     "connect",
     "llm_of",

