@@ -59,13 +59,10 @@ if TYPE_CHECKING:
     from ramet.engine.rag.llm.openai import OpenAiLlm as OpenAiLlm
     from ramet.engine.rag.llm.protocol import Completion as Completion
     from ramet.engine.rag.llm.protocol import Llm as Llm
-<<<<<<< HEAD
     from ramet.engine.rag.pool import Candidate as Candidate
     from ramet.engine.rag.pool import Pool as Pool
     from ramet.engine.rag.prompt import Prompt as Prompt
     from ramet.engine.rag.prompt import Reader as Reader
-=======
->>>>>>> rag-answer
     from ramet.engine.rag.prompt import Template as Template
     from ramet.engine.rag.rag import Rag as Rag
     from ramet.engine.rag.selection import SelectedChunk as SelectedChunk
@@ -135,10 +132,7 @@ _HOME = {
     "Pool": "ramet.engine.rag.pool",
     "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
-<<<<<<< HEAD
     "Prompt": "ramet.engine.rag.prompt",
-=======
->>>>>>> rag-answer
     "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
     "Reader": "ramet.engine.rag.prompt",
@@ -213,10 +207,7 @@ __all__ = [
     "Pool",
     "Prices",
     "Problem",
-<<<<<<< HEAD
     "Prompt",
-=======
->>>>>>> rag-answer
     "Rag",
     "RametError",
     "ReadOnlyError",
