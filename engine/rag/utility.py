@@ -200,7 +200,9 @@ class CoverageUtility:
     def _own(self, members: I64) -> F64:
         """What the coverage of a set would lose without each of its members, (m,)."""
         first, second, owner = self._two_best(members)
-        return np.bincount(owner, weights=first - second, minlength=len(members))
+        own: F64 = np.zeros(len(members))
+        np.add.at(own, owner, first - second)
+        return own
 
     def _two_best(self, members: I64) -> tuple[F64, F64, I64]:
         """Of each aspect: best coverage, second best, and which member has the best."""
