@@ -27,8 +27,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 # Chosen on questions for training (HotpotQA, MuSiQue); docs/rag-strategies.md has the figures.
-RELEVANCE = 1.0
-LINKS = 0.2
+RELEVANCE = 2.0
+LINKS = 0.3
 REDUNDANCY = 0.0
 """Coverage already gives nothing for what is said twice; a further penalty only cost recall."""
 REDUNDANCY_FLOOR = 0.8
