@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 from ramet.engine.chunking import count_words
@@ -44,6 +43,9 @@ class Prompt:
     """What it is told to do."""
     user: str
     """Sources and question."""
+    question: str = ""
+    """The question alone, and below the sources alone: for backends that read no text, such as `Extractive`."""
+    sources: tuple[Quotable, ...] = ()
 
     @property
     def text(self) -> str:
@@ -65,8 +67,8 @@ def _harmless(text: str) -> str:
 class Template:
     """How chunks and a question become a prompt; change any part with `dataclasses.replace`.
 
-    ``chunk`` may name ``{number}``, ``{title}`` and ``{text}``, ``question`` has to name ``{question}``. Everything that
-    is rendered counts against the budget.
+    ``chunk`` may name ``{number}``, ``{title}`` and ``{text}``, ``question`` has to name ``{question}``. Everything
+    that is rendered counts against the budget.
     """
 
     system: str = (
@@ -96,7 +98,8 @@ class Template:
     def prompt(self, question: str, chunks: Sequence[Quotable]) -> Prompt:
         """Chunks, in reading order, and a question."""
         shown = self.separator.join(self.quote(chunk, number) for number, chunk in enumerate(chunks, 1))
-        return Prompt(system=self.system, user=self.header + shown + _filled(self.question, {"question": question}))
+        user = self.header + shown + _filled(self.question, {"question": question})
+        return Prompt(system=self.system, user=user, question=question, sources=tuple(chunks))
 
     def render(self, question: str, chunks: Sequence[Quotable]) -> str:
         """The whole prompt as one text, which is what is counted."""
@@ -122,11 +125,11 @@ class Reader:
     def __init__(self, count_tokens: Callable[[list[str]], Sequence[int]], *, overhead: int = 0) -> None:
         self._count_tokens = count_tokens
         self.overhead = overhead
-        self._known = lru_cache(_REMEMBERED)(self._alone)
+        self._known: dict[str, int] = {}
 
     @classmethod
     def of(cls, source: Any) -> Reader:
-        """Count as a reader, an embedder, a language model (``count``) or a callable ``text -> int`` does; None: words."""
+        """Count as a reader, an embedder, a language model or a callable ``text -> int`` does; None: words."""
         if isinstance(source, cls):
             return source
         if source is None:
@@ -142,11 +145,16 @@ class Reader:
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
-        return self._known(text)
+        return self.counts((text,))[0]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
-        return [int(n) for n in self._count_tokens(list(texts))] if texts else []
-
-    def _alone(self, text: str) -> int:
-        return int(self._count_tokens([text])[0])
+        """Tokens of each text; those of the last thousands are remembered."""
+        known = self._known  # another thread may begin a new one meanwhile
+        new = list(dict.fromkeys(text for text in texts if text not in known))
+        found = dict(zip(new, map(int, self._count_tokens(new)), strict=True)) if new else {}
+        result = [found[text] if text in found else known[text] for text in texts]
+        if len(known) + len(found) > _REMEMBERED:
+            self._known = found
+        else:
+            known.update(found)
+        return result
