@@ -48,7 +48,7 @@ def lexical(docs, **options):
 
 
 def test_an_extractive_answer_quotes_and_cites(docs):
-    found = lexical(docs).answer(QUESTION, 300)
+    found = lexical(docs).answer(QUESTION, 300, strategy="topk")
     first = found.text.splitlines()[0]
     assert first.startswith("Paris is the capital of France. [")
     one = found.citations[0]
@@ -97,13 +97,13 @@ def test_an_answer_of_a_server_with_its_citations_checked(docs, server):
 
 def test_a_stream_ends_in_the_same_answer(docs, server):
     rag = by_server(docs, server, "good")
-    stream = rag.stream(QUESTION, 300)
+    stream = rag.stream(QUESTION, 300, strategy="topk")
     assert stream.selection.ids
     assert list(stream) == PIECES
-    whole = rag.answer(QUESTION, 300)
+    whole = rag.answer(QUESTION, 300, strategy="topk")
     assert (stream.answer.text, stream.answer.citations) == (whole.text, whole.citations)
     assert stream.answer.usage.seconds["first_token"] >= 0
-    assert rag.stream(QUESTION, 300).answer.text == whole.text
+    assert rag.stream(QUESTION, 300, strategy="topk").answer.text == whole.text
 
 
 @pytest.mark.parametrize("model", ["good", None])
@@ -111,15 +111,15 @@ def test_the_same_without_blocking(docs, server, model):
     rag = by_server(docs, server, model) if model else lexical(docs)
 
     async def run():
-        answers = await asyncio.gather(*(rag.aanswer(QUESTION, 300) for _ in range(3)))
-        stream = await rag.astream(QUESTION, 300)
+        answers = await asyncio.gather(*(rag.aanswer(QUESTION, 300, strategy="topk") for _ in range(3)))
+        stream = await rag.astream(QUESTION, 300, strategy="topk")
         with pytest.raises(ramet.ArgumentError, match="not complete"):
             _ = stream.answer
         texts = [text async for text in stream]
         return answers, "".join(texts), stream.answer
 
     answers, text, streamed = asyncio.run(run())
-    whole = rag.answer(QUESTION, 300)
+    whole = rag.answer(QUESTION, 300, strategy="topk")
     assert {one.text for one in answers} == {whole.text, streamed.text} == {text.strip()}
     assert streamed.citations == whole.citations
 
@@ -180,11 +180,11 @@ def test_budgets_in_time_and_money(docs):
     ]
     model = ramet.CostModel.fit(measured, prices=ramet.Prices(input_per_million=1e6, output_per_million=0))
     rag = lexical(docs, cost_model=model)
-    assert rag.tokens_for(latency_ms=300, max_tokens=11) == 200
+    assert rag.tokens_for(latency_ms=300.5, max_tokens=11) == 200
     assert rag.tokens_for(cost=150, latency_ms=300, max_tokens=11) == 150
     assert rag.tokens_for(120, cost=150, max_tokens=11) == 120
     assert rag.tokens_for(tokens=77) == 77
-    found = rag.answer(QUESTION, latency_ms=300, max_tokens=11)
+    found = rag.answer(QUESTION, latency_ms=300.5, max_tokens=11)
     assert found.selection.budget == 200
     assert rag.answer(QUESTION, cost=150.0).selection.budget == 150
     assert rag.answer(QUESTION, tokens=140).selection.budget == 140
@@ -215,9 +215,9 @@ def test_extractive_by_itself():
     prompt = Template().prompt("How does yeast make bread rise?", [Source(TEXTS["bread"]), Source(TEXTS["bread"])])
     found = Extractive(sentences=2).complete(prompt)
     assert found.text.splitlines() == ["Yeast makes it rise. [1]"]
-    long = Source("Yeast makes bread rise by gas. Bread rises when yeast is warm. How bread rises: yeast eats sugar.")
+    long = Source("Yeast makes bread rise by gas. Bread rises as yeast makes warmth. The oven is hot.")
     three = Extractive(near=0.0).complete(Template().prompt("How does yeast make bread rise?", [long]))
-    assert len(three.text.splitlines()) >= 2 and three.finish == "stop"
+    assert (len(three.text.splitlines()), three.finish) == (2, "stop")
     short = Extractive(near=0.0).complete(Template().prompt("How does yeast make bread rise?", [long]), max_tokens=9)
     assert (len(short.text.splitlines()), short.finish) == (1, "length")
     assert Extractive().complete(Prompt(system="", user="")).text == "Not in the context."
