@@ -142,7 +142,8 @@ def _store(opened: Opened, part: _Part, tenant: str, encoded: bool, timeout_s: f
             projection.bind(writer)
 
     try:
-        return opened.live.replace(records, of_documents(part.documents), part.documents, bind, timeout_s)
+        before = bind if part.texts else None
+        return opened.live.replace(records, of_documents(part.documents), part.documents, before, timeout_s)
     except StaleProjectionError:
         return None
 

@@ -47,6 +47,8 @@ class Question:
     alpha: float = 0.5
     explain: bool = False
     check: bool = False
+    known: npt.NDArray[np.bool_] | None = None
+    """Texts whose vectors mean something; None: all."""
 
     def __len__(self) -> int:
         if self.queries is not None:
@@ -193,7 +195,7 @@ def _hybrid(scope: Scope) -> Hits:
     near, distances = scope.near(question.queries, depth)
     found: Found = []
     for i, text in enumerate(question.texts):
-        there = near[i] >= 0
+        there = (near[i] >= 0) & (question.known is None or bool(question.known[i]))
         dense = near[i][there], -distances[i][there]
         worded = scope.words(text, depth)
         with scope.explanation.stage("fuse"):

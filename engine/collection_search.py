@@ -111,10 +111,10 @@ class CollectionSearch:
             raise ArgumentError("recall", "is given together with nprobe or exact; pass one of the three")
         texts, single = (None, False) if text is None else checks.texts(text)
         chosen = self._mode(mode, vectors, texts)
-        queries = None
+        queries = known = None
         if chosen != "keyword":
             if vectors is None:
-                vectors = opened.embedded_queries(texts or [])
+                vectors, known = opened.embedded_queries(texts or [], words_too=chosen == "hybrid")
             queries, alone = checks.query_form(vectors, opened.settings)
             if texts is None:
                 single = alone
@@ -135,6 +135,7 @@ class CollectionSearch:
         question = Question(
             queries=queries,
             texts=texts,
+            known=known,
             single=single,
             k=k,
             where=filters.parse(where),

@@ -117,7 +117,12 @@ class Live:
         return report
 
     def replace(
-        self, records: Records, old: Filter, names: list[str], before: Callable[[Writer], None], timeout_s: float
+        self,
+        records: Records,
+        old: Filter,
+        names: list[str],
+        before: Callable[[Writer], None] | None,
+        timeout_s: float,
     ) -> UpsertReport:
         """Store records in the place of all of the tenant that a filter finds, in one transaction.
 
@@ -128,14 +133,15 @@ class Live:
         old : Filter
         names : list of str
             Ids of further records that go.
-        before : callable
+        before : callable, optional
             Called with the writer first; what it raises ends the transaction.
         """
         report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
         begun = time.monotonic()
         with self._changing(timeout_s) as change:
             writer = change.writer
-            before(writer)
+            if before is not None:
+                before(writer)
             for batch in records.batches(max(1, len(records.names))):
                 upsert.refuse(writer, batch, "replace")
                 report += upsert.write(change, batch, "replace")

@@ -58,13 +58,17 @@ class Opened:
         ModelMismatchError
             The vectors of the collection are of another model.
         """
+        self.check(embedder)
+        self.embedder = embedder
+
+    def check(self, embedder: TextEmbedder) -> None:
+        """Refuse an embedder whose vectors cannot be compared with the collection's, as `use` does."""
         if embedder.dim != self.settings.dim:
             raise ArgumentError(
                 "embedder", f"makes vectors of dimension {embedder.dim}, the collection's is {self.settings.dim}"
             )
         with self.store.read() as snapshot:
             self._compare(snapshot.meta(MODEL), embedder)
-        self.embedder = embedder
 
     def _compare(self, known: object, embedder: TextEmbedder) -> None:
         if known is not None and known != embedder.identity:
@@ -81,15 +85,28 @@ class Opened:
             raise MissingEmbedderError(self.store.path.name)
         return self.embedder
 
-    def embedded_queries(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Vectors of questions, (n, dim)."""
+    def embedded_queries(
+        self, texts: list[str], *, words_too: bool = False
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Vectors of questions, (n, dim), and for which of them the embedder knows a word.
+
+        The vectors of the others mean nothing.
+
+        Raises
+        ------
+        ArgumentError
+            There are others, and it is not ``words_too`` that the question is answered by.
+        """
         if not texts:
-            return np.empty((0, self.settings.dim), np.float32)
+            return np.empty((0, self.settings.dim), np.float32), np.empty(0, bool)
         vectors = self.needed().embed_queries(texts)
-        unknown = np.flatnonzero(~vectors.any(axis=1))
-        if len(unknown):
-            raise ArgumentError(f"text[{unknown[0]}]", f"{texts[unknown[0]]!r} has no word that the embedder knows")
-        return vectors
+        known = vectors.any(axis=1)
+        if not known.all():
+            first = int(np.argmin(known))
+            if not words_too:
+                raise ArgumentError(f"text[{first}]", f"{texts[first]!r} has no word that the embedder knows")
+            vectors = np.where(known[:, None], vectors, np.float32(1.0))
+        return vectors, known
 
     def bind_model(self, writer: Writer) -> None:
         """Remember, in a transaction that stores vectors of the embedder, whose they are.

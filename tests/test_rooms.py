@@ -43,14 +43,17 @@ THIRD_PARTY = {
 # Third parties that only one file may know: the file that adapts them.
 ONE_FILE = {
     "faiss": "index/navigate_hnsw.py",
+    "httpx2": "engine/rag/llm/openai.py",
     "matplotlib": "api/cli/demo_plot.py",
     "model2vec": "engine/embedding_static.py",
+    "openai": "engine/rag/llm/openai.py",
     "pyarrow": "api/cli/demo_words.py",
     "semchunk": "engine/chunking.py",
     "sentence_transformers": "engine/embedding.py",
     "torch": "engine/embedding.py",
     "transformers": "engine/embedding.py",
     "Stemmer": "engine/text/analysis.py",
+    "xllamacpp": "engine/rag/llm/gguf.py",
 }
 # Where one file adapts a third party that its room's other files must not import.
 EXTRA = {

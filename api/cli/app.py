@@ -8,12 +8,14 @@ from contextlib import suppress
 import typer
 
 from ramet._error import RametError
+from ramet.api.cli.answer import answer, select
 from ramet.api.cli.backup import backup
 from ramet.api.cli.build import build
 from ramet.api.cli.compact import compact
 from ramet.api.cli.demo import demo
 from ramet.api.cli.errors import CLICK_ERROR, message_of
 from ramet.api.cli.query import query
+from ramet.api.cli.rag import rag
 from ramet.api.cli.stats import stats
 from ramet.api.cli.tenants import tenants
 from ramet.api.cli.upsert import delete, upsert
@@ -30,8 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (build, upsert, delete, query, tenants, stats, verify, compact, backup, demo):
+for _command in (build, upsert, delete, query, select, answer, tenants, stats, verify, compact, backup, demo):
     app.command()(_command)
+app.add_typer(rag, name="rag")
 
 
 def _show_version(wanted: bool) -> None:

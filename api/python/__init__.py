@@ -38,6 +38,26 @@ if TYPE_CHECKING:
     from ramet.engine.hits import Record as Record
     from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
+    from ramet.engine.rag.answer import Answer as Answer
+    from ramet.engine.rag.answer import Usage as Usage
+    from ramet.engine.rag.answering import AnswerStream as AnswerStream
+    from ramet.engine.rag.answering import AsyncAnswerStream as AsyncAnswerStream
+    from ramet.engine.rag.calibration import calibrate as calibrate
+    from ramet.engine.rag.citations import Citation as Citation
+    from ramet.engine.rag.cost import CostModel as CostModel
+    from ramet.engine.rag.cost import Measured as Measured
+    from ramet.engine.rag.cost import Prices as Prices
+    from ramet.engine.rag.errors import LlmError as LlmError
+    from ramet.engine.rag.errors import LlmRefusedError as LlmRefusedError
+    from ramet.engine.rag.errors import LlmResponseError as LlmResponseError
+    from ramet.engine.rag.errors import LlmTimeoutError as LlmTimeoutError
+    from ramet.engine.rag.errors import LlmUnavailableError as LlmUnavailableError
+    from ramet.engine.rag.llm.extractive import Extractive as Extractive
+    from ramet.engine.rag.llm.gguf import GgufLlm as GgufLlm
+    from ramet.engine.rag.llm.named import llm_of as llm_of
+    from ramet.engine.rag.llm.openai import OpenAiLlm as OpenAiLlm
+    from ramet.engine.rag.llm.protocol import Completion as Completion
+    from ramet.engine.rag.llm.protocol import Llm as Llm
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
     from ramet.storage.errors import ClosedError as ClosedError
@@ -59,30 +79,47 @@ __version__ = "0.1.0"
 _HOME = {
     "AccessError": "ramet.storage.errors",
     "AddReport": "ramet.engine.hits",
+    "Answer": "ramet.engine.rag.answer",
+    "AnswerStream": "ramet.engine.rag.answering",
     "ArgumentError": "ramet.engine.errors",
+    "AsyncAnswerStream": "ramet.engine.rag.answering",
     "BuildReport": "ramet.engine.hits",
     "Chunk": "ramet.engine.chunking",
+    "Citation": "ramet.engine.rag.citations",
     "ClosedError": "ramet.storage.errors",
     "Collection": "ramet.engine.collection",
     "CollectionExistsError": "ramet.engine.errors",
     "CompactReport": "ramet.engine.hits",
+    "Completion": "ramet.engine.rag.llm.protocol",
     "ConflictError": "ramet.engine.errors",
     "CorruptionError": "ramet.storage.errors",
+    "CostModel": "ramet.engine.rag.cost",
     "CurvePoint": "ramet.engine.hits",
     "Database": "ramet.engine.database",
     "Embedder": "ramet.engine.embedding",
     "ExistsError": "ramet.storage.errors",
     "Explanation": "ramet.engine.explain",
+    "Extractive": "ramet.engine.rag.llm.extractive",
     "ForkError": "ramet.storage.errors",
     "FormatError": "ramet.storage.errors",
+    "GgufLlm": "ramet.engine.rag.llm.gguf",
     "Hit": "ramet.engine.hits",
     "Hits": "ramet.engine.hits",
+    "Llm": "ramet.engine.rag.llm.protocol",
+    "LlmError": "ramet.engine.rag.errors",
+    "LlmRefusedError": "ramet.engine.rag.errors",
+    "LlmResponseError": "ramet.engine.rag.errors",
+    "LlmTimeoutError": "ramet.engine.rag.errors",
+    "LlmUnavailableError": "ramet.engine.rag.errors",
+    "Measured": "ramet.engine.rag.cost",
     "MissingEmbedderError": "ramet.engine.errors",
     "MissingError": "ramet.storage.errors",
     "MissingPackageError": "ramet.engine.errors",
     "ModelMismatchError": "ramet.engine.errors",
     "NotEmptyError": "ramet.engine.errors",
     "NotOwnerError": "ramet.engine.errors",
+    "OpenAiLlm": "ramet.engine.rag.llm.openai",
+    "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
     "ReadOnlyError": "ramet.storage.errors",
     "Record": "ramet.engine.hits",
@@ -95,40 +132,60 @@ _HOME = {
     "UnknownIdError": "ramet.engine.errors",
     "UnknownTenantError": "ramet.engine.errors",
     "UpsertReport": "ramet.engine.hits",
+    "Usage": "ramet.engine.rag.answer",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
+    "calibrate": "ramet.engine.rag.calibration",
     "chunk": "ramet.engine.chunking",
     "connect": "ramet.engine.database",
+    "llm_of": "ramet.engine.rag.llm.named",
     "warmup": "ramet.engine.warm",
 }
 
 __all__ = [
     "AccessError",
     "AddReport",
+    "Answer",
+    "AnswerStream",
     "ArgumentError",
+    "AsyncAnswerStream",
     "BuildReport",
     "Chunk",
+    "Citation",
     "ClosedError",
     "Collection",
     "CollectionExistsError",
     "CompactReport",
+    "Completion",
     "ConflictError",
     "CorruptionError",
+    "CostModel",
     "CurvePoint",
     "Database",
     "Embedder",
     "ExistsError",
     "Explanation",
+    "Extractive",
     "ForkError",
     "FormatError",
+    "GgufLlm",
     "Hit",
     "Hits",
+    "Llm",
+    "LlmError",
+    "LlmRefusedError",
+    "LlmResponseError",
+    "LlmTimeoutError",
+    "LlmUnavailableError",
+    "Measured",
     "MissingEmbedderError",
     "MissingError",
     "MissingPackageError",
     "ModelMismatchError",
     "NotEmptyError",
     "NotOwnerError",
+    "OpenAiLlm",
+    "Prices",
     "Problem",
     "RametError",
     "ReadOnlyError",
@@ -142,11 +199,14 @@ __all__ = [
     "UnknownIdError",
     "UnknownTenantError",
     "UpsertReport",
+    "Usage",
     "VerifyReport",
     "WriterBusyError",
     "__version__",
+    "calibrate",
     "chunk",
     "connect",
+    "llm_of",
     "warmup",
 ]
 

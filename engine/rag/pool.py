@@ -48,5 +48,7 @@ class Pool:
     """Of the aspects, (a,); 1 where nothing is known."""
     costs: I64
     """Reader's tokens of each chunk as rendered with its separator, (n,)."""
+    hops: F32 | None = None
+    """How strongly the chunks found first bring up each one, 0 to 1, (n,); None where nobody looked."""
     aspects: Sequence[str] = ()
     """What the aspects are called in reasons: the tokens, (a,); empty where nothing is known."""

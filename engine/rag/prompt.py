@@ -44,6 +44,9 @@ class Prompt:
     """What it is told to do."""
     user: str
     """Sources and question."""
+    question: str = ""
+    """The question alone, and below the sources alone: for backends that read no text, such as `Extractive`."""
+    sources: tuple[Quotable, ...] = ()
 
     @property
     def text(self) -> str:
@@ -96,7 +99,8 @@ class Template:
     def prompt(self, question: str, chunks: Sequence[Quotable]) -> Prompt:
         """Chunks, in reading order, and a question."""
         shown = self.separator.join(self.quote(chunk, number) for number, chunk in enumerate(chunks, 1))
-        return Prompt(system=self.system, user=self.header + shown + _filled(self.question, {"question": question}))
+        user = self.header + shown + _filled(self.question, {"question": question})
+        return Prompt(system=self.system, user=user, question=question, sources=tuple(chunks))
 
     def render(self, question: str, chunks: Sequence[Quotable]) -> str:
         """The whole prompt as one text, which is what is counted."""

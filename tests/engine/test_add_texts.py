@@ -411,3 +411,27 @@ def test_a_model_of_sentence_transformers_from_a_folder(db, tmp_path):
     ]
     with pytest.raises(ramet.ModelMismatchError):
         db.collection("c", embedder=ramet.Embedder(bert_model(tmp_path / "other", seed=1)))
+
+
+class KnowsNothing(WordHash):
+    """Knows no word of a question, as static embeddings may."""
+
+    def embed_queries(self, texts):
+        return np.zeros((len(texts), self.dim), np.float32)
+
+
+def test_words_answer_a_hybrid_question_that_the_embedder_knows_no_word_of(db):
+    docs = db.create_collection("c", embedder=KnowsNothing())
+    docs.add_texts(["some xq42 here", "and others there"], ["a", "b"])
+    assert docs.query(text="xq42", mode="hybrid").ids == ["a"]
+    assert docs.query(text=["xq42", "others"], mode="hybrid").ids == [["a"], ["b"]]
+    with pytest.raises(ramet.ArgumentError, match="no word that the embedder knows"):
+        docs.query(text="xq42")
+
+
+def test_white_space_does_not_bind_a_collection_to_a_model(db):
+    docs = db.create_collection("c", embedder=WordHash())
+    docs.add_texts(["  \n "], ["a"])
+    other = KnowsNothing()
+    other.identity = "another"
+    db.collection("c", embedder=other)
