@@ -108,14 +108,17 @@ def _gemma() -> Path:
 
 
 def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None) -> Iterator[dict[str, Any]]:
-    """Answer every question with what each contender selects under each budget; and with the evidence, and with nothing.
+    """Answer every question with what each contender selects, under each budget; with all evidence; and with nothing.
 
     Yields
     ------
     dict
         A line per contender and budget.
     """
-    for name, orders in (("nothing", [() for _ in pools]), ("all evidence", [tuple(sorted(one.gold)) for one in pools])):
+    for name, orders in (
+        ("nothing", [() for _ in pools]),
+        ("all evidence", [tuple(sorted(one.gold)) for one in pools]),
+    ):
         yield {"contender": name, "budget": 0} | _answered(llm, pools, orders)
     for one in contenders(agent):
         if one.name in NAMES:

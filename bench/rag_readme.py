@@ -42,9 +42,7 @@ def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for contender in dict.fromkeys(line["contender"] for line in lines):
         own = [line_of(lines, contender, budget) for budget in shown]
-        cells = [
-            f"{one['recall']:.3f} / {one['all_gold']:.3f} / {one['f1']:.3f} ({one['tokens']:.0f})" for one in own
-        ]
+        cells = [f"{one['recall']:.3f} / {one['all_gold']:.3f} / {one['f1']:.3f} ({one['tokens']:.0f})" for one in own]
         out.append("| " + " | ".join([contender, *cells, f"{max(one['ms'] for one in own):.1f}"]) + " |")
     return [*out, ""]
 

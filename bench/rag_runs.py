@@ -92,21 +92,19 @@ def run(
         None: without ``auto``.
     budgets : sequence of int
     """
-    tuned = {
-        measure: {name: _tuned(name, train, measure, budgets) for name in BASELINES} for measure in (F1, RECALL)
-    }
+    tuned = {measure: {name: _tuned(name, train, measure, budgets) for name in BASELINES} for measure in (F1, RECALL)}
     every = contenders(agent)
     every += [replace(tuned[F1][name], name=f"{name}, tuned") for name in BASELINES if len(GRIDS[name]) > 1]
     out = Measured(results=[], halves=[], tuned=_said(tuned), pool=_pool(test))
     for budget in budgets:
-        same = {one: _result(one, train, test, [budget] * 2, budget) for one in every}
+        same = [_result(one, train, test, [budget] * 2, budget) for one in every]
         bases = {
             (measure, name): measured(one, test, [budget] * len(test))
             for measure, by_name in tuned.items()
             for name, one in by_name.items()
         }
-        for contender, result in same.items():
-            if contender.name in OURS:
+        for result in same:
+            if result.contender.name in OURS:
                 result.against = {name: _against(name, result.test, test, tuned, bases) for name in BASELINES}
             out.results.append(result)
     if HALF_OF in budgets:
@@ -162,9 +160,7 @@ def _halves(ours: Sequence[Contender], train: Sequence[Asked], test: Sequence[As
         whole = measured(topk, pools, [HALF_OF] * len(pools)).values["tokens"]
         for one in ours:
             tables[one.name].append(measured(one, pools, (whole // 2).astype(np.int64).tolist()))
-    return [
-        Result(contender=one, budget=HALF_OF, train=tables[one.name][0], test=tables[one.name][1]) for one in ours
-    ]
+    return [Result(contender=one, budget=HALF_OF, train=tables[one.name][0], test=tables[one.name][1]) for one in ours]
 
 
 def _pool(test: Sequence[Asked]) -> dict[str, float]:

@@ -20,9 +20,7 @@ def register(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("rag", help="evidence, tokens and time of selection strategies under budgets")
     options.add_text(parser)
-    parser.add_argument(
-        "--sets", default=",".join(rag_texts.SETS), help=f"one or more of {', '.join(rag_texts.SETS)}"
-    )
+    parser.add_argument("--sets", default=",".join(rag_texts.SETS), help=f"one or more of {', '.join(rag_texts.SETS)}")
     parser.add_argument("--budgets", default=",".join(map(str, rag_runs.BUDGETS)), help="tokens for chunks")
     parser.add_argument("--train-questions", type=options.positive, default=300, help="of a set, at most (default 300)")
     parser.add_argument("--agent", type=Path, default=SHIPPED, help="weights of the agent (default: as shipped)")

@@ -95,7 +95,14 @@ def _of_coverage(pool: Pool, first: int) -> list[float]:
         return [0.0] * (4 + 2 * STEPS)
     whole = covered.max(axis=1)
     gains, near = _climbed(covered, pool.relevance.astype(np.float64))
-    return [len(covered) / 10.0, float(covered[:, first].mean()), float(whole.mean()), float(whole.min()), *gains, *near]
+    return [
+        len(covered) / 10.0,
+        float(covered[:, first].mean()),
+        float(whole.mean()),
+        float(whole.min()),
+        *gains,
+        *near,
+    ]
 
 
 def _climbed(covered: F64, relevance: F64) -> tuple[list[float], list[float]]:
