@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -257,7 +257,8 @@ def vectors_of_documents(opened: Opened, documents: Any) -> tuple[list[Any], Cal
     vectors: list[Any] = [None] * len(documents)
     if not there:
         return vectors, None
-    made = _vectors(embedder, [documents[i] for i in there], opened.settings.dim)
+    texts = [documents[i] for i in there]
+    made = _known(embedder.embed_documents(texts), len(texts), opened.settings.dim)
     for i, vector in zip(there, made, strict=True):
         vectors[i] = vector
     return vectors, lambda writer: opened.bind_model(writer, embedder)
