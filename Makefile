@@ -1,5 +1,5 @@
 # Every target sets up what it needs. On a machine with Python 3.11 or newer and nothing else:
-#   make demo    builds a collection from real vectors, queries it, draws a plot
+#   make demo    answers questions from real texts with citations; draws a plot of recall and latency
 #   make test    runs the tests
 # VENV=path uses another environment; PYTHON=path makes it with another interpreter.
 
@@ -14,7 +14,7 @@ help:
 	@echo "make lint    ruff (check and format) and mypy"
 	@echo "make test    all tests"
 	@echo "make soak    random operations on live collections, writers killed meanwhile: RAMET_SOAK_STEPS of them (20000)"
-	@echo "make demo    build and query a collection of real vectors; plot in build/demo"
+	@echo "make demo    answers from Python's own manual with citations; then recall and latency, plot in build/demo"
 	@echo "make bench   Ramet beside other libraries on real vectors; results in bench/results (compiles hnswlib)"
 	@echo "make format  let ruff rewrite the files"
 	@echo "make clean   remove build/ and $(VENV)"
@@ -67,6 +67,7 @@ soak: venv
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/ramet demo --dir build/demo
+	$(VENV)/bin/ramet demo --dir build/demo --speed
 
 bench: $(VENV)/.bench
 	$(VENV)/bin/python -m bench ann --dataset glove50 --peers hnswlib,faiss-hnsw,faiss-ivf,usearch

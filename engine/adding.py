@@ -30,7 +30,9 @@ from ramet.engine.hits import AddReport, UpsertReport
 from ramet.engine.opened import Opened
 from ramet.engine.ownership import refuse_foreign_rows
 from ramet.engine.records import check_document
+from ramet.engine.replacing import Replaced
 from ramet.engine.texts import checked_texts
+from ramet.engine.token_codes import Projection, StaleProjectionError, can_encode, embed
 from ramet.engine.upsert import Records
 from ramet.storage.writer import Writer
 
@@ -101,24 +103,39 @@ class _Part:
     n_tokens: int = 0
 
 
+def with_codes(embedder: TextEmbedder, token_codes: Any) -> bool:
+    """Whether token codes are to be stored: "auto" if the embedder can make them.
+
+    Raises
+    ------
+    ArgumentError
+        Another value, or True for an embedder that cannot.
+    """
+    if token_codes not in ("auto", True, False):
+        raise ArgumentError("token_codes", f'is {token_codes!r}; pass "auto", True or False')
+    possible = bool(token_codes) and can_encode(embedder)
+    if token_codes is True and not possible:
+        raise ArgumentError("token_codes", 'is True, and the embedder has no vectors of tokens; pass "auto"')
+    return possible
+
+
 def add(
-    opened: Opened, documents: Documents, chunk_tokens: int | None, overlap: int, on_conflict: str, timeout_s: float
+    opened: Opened,
+    documents: Documents,
+    chunks: tuple[int | None, int],
+    on_conflict: str,
+    token_codes: Any,
+    timeout_s: float,
 ) -> AddReport:
     """Cut, embed and store documents; see `Collection.add_texts`."""
     embedder = opened.needed()
+    encoded = with_codes(embedder, token_codes)
     chosen = _without_conflicts(opened, documents, on_conflict)
     total, n_chunks, n_tokens, skipped = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0, set[str]()
-    for part in _parts(documents, chosen, embedder, chunk_tokens, overlap):
-        vectors = _vectors(embedder, part.texts, opened.settings.dim)
-        names, block, bare, owners = checks.batch(part.names, vectors, documents.tenant, opened.settings)
-        records = Records(
-            names=names,
-            block=block,
-            bare=bare,
-            content=Content(documents=part.texts, metadata=part.metadata),
-            tenants=owners,
-        )
-        stored = opened.live.replace(records, part.documents, _binding(opened, embedder, part), on_conflict, timeout_s)
+    for part in _parts(documents, chosen, embedder, *chunks):
+        stored = None
+        while stored is None:
+            stored = _stored(opened, part, documents.tenant, encoded, (on_conflict, timeout_s))
         total += stored.report
         skipped |= stored.skipped
         n_chunks += stored.report.n_inserted + stored.report.n_replaced
@@ -133,19 +150,38 @@ def add(
     )
 
 
-def _binding(opened: Opened, embedder: TextEmbedder, part: _Part) -> Callable[[Writer], None] | None:
-    """What remembers, with the first vectors, whose they are."""
-    return (lambda writer: opened.bind_model(writer, embedder)) if part.texts else None
+def _stored(opened: Opened, part: _Part, tenant: str, encoded: bool, how: tuple[str, float]) -> Replaced | None:
+    """Embed and store chunks; None when that has to be done again, as another process chose a projection meanwhile."""
+    embedder, codes, projection = opened.needed(), None, None
+    if encoded and part.texts:
+        with opened.store.read() as snapshot:
+            projection = Projection.of(snapshot)
+        vectors, codes, projection = embed(embedder, part.texts, projection)
+    else:
+        vectors = embedder.embed_documents(part.texts) if part.texts else None
+    block_or_gaps = _known(vectors, len(part.texts), opened.settings.dim)
+    names, block, bare, owners = checks.batch(part.names, block_or_gaps, tenant, opened.settings)
+    content = Content(documents=part.texts, metadata=part.metadata, tokens=codes)
+    records = Records(names=names, block=block, bare=bare, content=content, tenants=owners)
 
+    def bind(writer: Writer) -> None:
+        opened.bind_model(writer, embedder)
+        if projection is not None:
+            projection.bind(writer)
 
-def _vectors(embedder: TextEmbedder, texts: list[str], dim: int) -> Any:
-    """Vectors of texts; None where the embedder knows none of the words: such chunks are found by words only."""
-    if not texts:
+    try:
+        return opened.live.replace(records, part.documents, bind if part.texts else None, *how)
+    except StaleProjectionError:
         return None
-    vectors = embedder.embed_documents(texts)
-    if getattr(vectors, "shape", None) != (len(texts), dim):
+
+
+def _known(vectors: Any, n: int, dim: int) -> Any:
+    """Vectors of texts; None where the embedder knows none of the words: such chunks are found by words only."""
+    if not n:
+        return None
+    if getattr(vectors, "shape", None) != (n, dim):
         found = getattr(vectors, "shape", type(vectors).__name__)
-        raise ArgumentError("embedder", f"made {found} of {len(texts)} texts; it must return shape {(len(texts), dim)}")
+        raise ArgumentError("embedder", f"made {found} of {n} texts; it must return shape {(n, dim)}")
     known = np.any(vectors, axis=1).tolist()
     if all(known):
         return vectors
@@ -221,7 +257,8 @@ def vectors_of_documents(opened: Opened, documents: Any) -> tuple[list[Any], Cal
     vectors: list[Any] = [None] * len(documents)
     if not there:
         return vectors, None
-    made = _vectors(embedder, [documents[i] for i in there], opened.settings.dim)
+    texts = [documents[i] for i in there]
+    made = _known(embedder.embed_documents(texts), len(texts), opened.settings.dim)
     for i, vector in zip(there, made, strict=True):
         vectors[i] = vector
     return vectors, lambda writer: opened.bind_model(writer, embedder)

@@ -33,6 +33,7 @@ class CollectionTexts:
         chunk_tokens: int | None = None,
         overlap: int = 0,
         on_conflict: str = "replace",
+        token_codes: bool | str = "auto",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> AddReport:
         """Store documents: cut into chunks, embedded, and each chunk a record with its text and metadata.
@@ -57,6 +58,10 @@ class CollectionTexts:
             Tokens that a chunk repeats of the one before.
         on_conflict : str
             When a document of that id is there: "replace" it, "skip" the new one, or "error".
+        token_codes : bool or "auto"
+            Store 64 bytes for each token, by which `Rag` sees what a chunk says about each part of a question;
+            "auto" does when the embedder has vectors of tokens. The first call decides in which directions tokens are
+            told apart (``docs/rag.md``): let it have some dozens of texts.
         timeout_s : float
             How long to wait for another writer, in seconds.
 
@@ -75,9 +80,8 @@ class CollectionTexts:
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
         documents = adding.checked(texts, ids, metadata, checks.name(tenant, "tenant"))
-        return adding.add(
-            self._opened, documents, chunk_tokens, overlap, action, checks.seconds(timeout_s, "timeout_s")
-        )
+        wait_s = checks.seconds(timeout_s, "timeout_s")
+        return adding.add(self._opened, documents, (chunk_tokens, overlap), action, token_codes, wait_s)
 
     def delete_texts(
         self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, timeout_s: float = DEFAULT_TIMEOUT_S

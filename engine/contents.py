@@ -1,4 +1,4 @@
-"""What a transaction does to documents, metadata, and the tables by which filters and words find them."""
+"""What a transaction does to documents, metadata, token codes, and the tables by which filters and words find them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ramet.engine.text.analysis import Analyzer
 from ramet.storage.writer import Writer
 
 Rows = npt.NDArray[Any]
+I8 = npt.NDArray[np.int8]
 Metadata = dict[str, Any]
 
 BARE = "$bare"
@@ -27,17 +28,20 @@ ANALYSIS = "analysis"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """Documents and metadata of consecutive records, None where a record has none."""
+    """Documents, metadata and token codes of consecutive records, None where a record has none."""
 
     documents: Sequence[str | None] | None = None
     metadata: Sequence[Metadata | None] | None = None
+    tokens: Sequence[I8 | None] | None = None
+    """int8 of shape (t, 64)."""
 
     def taken(self, positions: Sequence[int]) -> Content:
         """Of some records only, in the order of their positions."""
-        documents, metadata = self.documents, self.metadata
+        documents, metadata, tokens = self.documents, self.metadata, self.tokens
         return Content(
             documents=None if documents is None else [documents[i] for i in positions],
             metadata=None if metadata is None else [metadata[i] for i in positions],
+            tokens=None if tokens is None else [tokens[i] for i in positions],
         )
 
 
@@ -70,6 +74,8 @@ class Contents:
             analyzed = self._analyzer.words
             self._words = [None if text is None else analyzed(text) for text in content.documents]
             self._writer.put_documents(rows, content.documents)
+        if content.tokens is not None:
+            self._writer.put_tokens(rows, content.tokens)
 
     def enter(self, tenant: int, rows: Rows, bare: npt.NDArray[np.bool_] | None = None) -> None:
         """Rows become visible to a tenant; ``bare`` ones have no vector."""

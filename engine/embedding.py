@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine import embedding_tokens
 from ramet.engine.checks import positive
 from ramet.engine.errors import ArgumentError, MissingPackageError
 from ramet.engine.forking import tell_after_fork
@@ -99,6 +100,8 @@ class Embedder:
     dim : int
     max_tokens : int or None
         Longer texts are cut off by the model, silently: cut them into chunks before (`ramet.engine.chunking`).
+    gives_tokens : bool
+        Whether the model has vectors of tokens, as transformers do.
 
     Raises
     ------
@@ -139,6 +142,7 @@ class Embedder:
         self.dim = int(dim)
         length = self._model.max_seq_length
         self.max_tokens = int(length) if length is not None and length < 1 << 30 else None
+        self.gives_tokens = embedding_tokens.can_read(self._model)
         settings = {
             "query": self._query_prefix, "document": self._document_prefix, "normalize": self._normalize,
         }  # fmt: skip
@@ -187,6 +191,53 @@ class Embedder:
             return vectors
 
         return in_batches(work, checked_texts(texts, "texts"), self.dim, self._batch_size, self._progress)
+
+    def embed_documents_with_tokens(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        """Vectors of documents, and of the tokens of each, from one pass.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        (array of float32, shape (n, dim), list of n arrays of float32, shape (t, d))
+            Special tokens and the prefix have no vector; ``d`` is the width of the model, not of `dim` always.
+
+        Raises
+        ------
+        ArgumentError
+            Not a list of strings, or the model has no vectors of tokens (``gives_tokens``).
+        """
+        checked = checked_texts(texts, "texts")
+        tokens: list[Floats] = [np.empty((0, 0), np.float32)] * len(checked)
+        order = iter(by_length(checked))
+
+        def work(batch: list[str]) -> Floats:
+            found = self._read(batch, self._model.encode_document, self._document_prefix)
+            for one in found.tokens:
+                tokens[next(order)] = one
+            return found.vectors
+
+        return in_batches(work, checked, self.dim, self._batch_size, self._progress), tokens
+
+    def embed_question_with_tokens(self, text: str) -> tuple[Floats, Floats, list[str]]:
+        """Vector of a query, (dim,), vectors of its tokens, (t, d), and the tokens, from one pass."""
+        found = self._read(checked_texts([text], "text"), self._model.encode_query, self._query_prefix)
+        with self._lock:
+            words = list(self._model.tokenizer.convert_ids_to_tokens(found.numbers[0]))
+        return found.vectors[0], found.tokens[0], words
+
+    def embed_question_tokens(self, text: str) -> tuple[Floats, list[str]]:
+        """Vectors of the tokens of a query, (t, d), and the tokens."""
+        _, tokens, words = self.embed_question_with_tokens(text)
+        return tokens, words
+
+    def _read(self, texts: list[str], encode: Callable[..., Any], prefix: str) -> embedding_tokens.Read:
+        if not self.gives_tokens:
+            raise ArgumentError("embedder", f"{self.identity} has no vectors of tokens; a transformer has")
+        with self._lock:
+            return embedding_tokens.read(self._model, encode, texts, prefix, self._normalize)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text as a document, with its prefix and special tokens, before anything is cut off.
@@ -238,13 +289,17 @@ def _words(value: str | Sequence[str]) -> list[str]:
     return [value] if isinstance(value, str) else [str(one) for one in value]
 
 
+def by_length(texts: list[str]) -> list[int]:
+    """Positions of texts, the longest first: if memory does not suffice, it fails at once."""
+    return sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+
+
 def in_batches(
     embed: Callable[[list[str]], Floats], texts: list[str], dim: int, batch_size: int, progress: Progress | None
 ) -> Floats:
     """Vectors of texts, float32 of shape (n, dim), in their order; embedded in batches of about the same length."""
     vectors: Floats = np.empty((len(texts), dim), np.float32)
-    # The longest first: if memory does not suffice, it fails at once.
-    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    order = by_length(texts)
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         vectors[rows] = embed([texts[i] for i in rows])

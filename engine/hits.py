@@ -42,12 +42,14 @@ class Columns:
     vectors: Any = None
     documents: list[Any] | None = None
     metadata: list[Any] | None = None
+    tokens: list[Any] | None = None
+    """Token codes, int8 of shape (t, 64), None where a record has none."""
 
     def of(self, i: Any) -> Columns:
         """Of query ``i`` of a batch, or of a slice."""
-        parts = (self.vectors, self.documents, self.metadata)
-        vectors, documents, metadata = (None if part is None else part[i] for part in parts)
-        return Columns(vectors=vectors, documents=documents, metadata=metadata)
+        parts = (self.vectors, self.documents, self.metadata, self.tokens)
+        vectors, documents, metadata, tokens = (None if part is None else part[i] for part in parts)
+        return Columns(vectors=vectors, documents=documents, metadata=metadata, tokens=tokens)
 
 
 _NOTHING = Columns()
@@ -93,6 +95,9 @@ class Hits:
     vectors = property(lambda self: self._columns.vectors, doc="Stored vectors, when asked for.")
     documents = property(lambda self: self._columns.documents, doc="Texts of the records.")
     metadata = property(lambda self: self._columns.metadata, doc="Metadata of the records.")
+    columns = property(
+        lambda self: self._columns, doc="All that comes with the ids; for the other modules of this room."
+    )
 
     @property
     def scores(self) -> Floats:

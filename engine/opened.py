@@ -58,13 +58,17 @@ class Opened:
         ModelMismatchError
             The vectors of the collection are of another model.
         """
+        self.check(embedder)
+        self.embedder = embedder
+
+    def check(self, embedder: TextEmbedder) -> None:
+        """Refuse an embedder whose vectors cannot be compared with the collection's, as `use` does."""
         if embedder.dim != self.settings.dim:
             raise ArgumentError(
                 "embedder", f"makes vectors of dimension {embedder.dim}, the collection's is {self.settings.dim}"
             )
         with self.store.read() as snapshot:
             self._compare(snapshot.meta(MODEL), embedder)
-        self.embedder = embedder
 
     def _compare(self, known: object, embedder: TextEmbedder) -> None:
         if known is not None and known != embedder.identity:

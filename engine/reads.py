@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Include:
     documents: bool = True
     metadata: bool = True
     vectors: bool = False
+    tokens: bool = False
+    """Token codes; not among what users can name."""
 
     @classmethod
     def of(cls, include: object, with_vectors: bool) -> Include:
@@ -62,6 +64,7 @@ def columns_of(
         vectors=vectors_of(snapshot, settings, rows, tenants) if include.vectors else None,
         documents=documents_of(snapshot, rows) if include.documents else None,
         metadata=metadata_of(snapshot, rows) if include.metadata else None,
+        tokens=snapshot.tokens(rows) if include.tokens and snapshot.has_tokens else None,
     )
 
 
@@ -101,6 +104,7 @@ def hits(
         vectors=None if columns.vectors is None else np.split(columns.vectors, ends[:-1]),
         documents=_cut(columns.documents, ends),
         metadata=_cut(columns.metadata, ends),
+        tokens=_cut(columns.tokens, ends),
     )
     return Hits(_cut(snapshot.ids_of(flat), ends) or [], distances, settings.metric, True, split)
 
@@ -120,15 +124,16 @@ def ranked(
     for i, (rows, scores) in enumerate(found):
         ids.append(snapshot.ids_of(rows))
         distances[i, : len(rows)] = -scores
-        of = columns_of(snapshot, settings, rows, Include(documents=include.documents, metadata=include.metadata), ())
+        of = columns_of(snapshot, settings, rows, replace(include, vectors=False), ())
         vectors = optional_vectors(snapshot, settings, rows, tenants) if include.vectors else None
-        columns.append(Columns(vectors=vectors, documents=of.documents, metadata=of.metadata))
+        columns.append(replace(of, vectors=vectors))
     if single:
         return Hits(ids[0], distances[0], None, False, columns[0])
     every = Columns(
         vectors=[one.vectors for one in columns] if include.vectors else None,
         documents=[one.documents for one in columns] if include.documents else None,
         metadata=[one.metadata for one in columns] if include.metadata else None,
+        tokens=[one.tokens for one in columns] if include.tokens and snapshot.has_tokens else None,
     )
     return Hits(ids, distances, None, True, every)
 

@@ -35,6 +35,8 @@ NUMBERS    tenant u32, field, 0, kind u8,        (value, row) pairs in order, fr
 TERMS      tenant u32, term, 0, row u32          postings of a word, rows rising from the one in the key on
 TEXTS      tenant u32                            checksum u64 of key and rest, documents u64, words u64,
                                                  dropped u64
+TOKENS     row u32                               checksum u64 of key and rest, n x 64 int8: a code for each token
+                                                 of the document
 =========  ====================================  ==========================================================
 
 Checksums are xxh3_64. The tables without one of their own are checked against each other and against the data files.
@@ -57,7 +59,10 @@ from ramet.storage.format import CATALOG, FORMAT_VERSION, check_settings, checks
 META, TENANTS, CELLS, SUMS, IDS, LISTS, HOMES, LONG_IDS, BLOBS, FREE = (bytes([n]) for n in range(1, 11))
 MEMBERS, CHILDREN, LOG, PENDING, USES = (bytes([n]) for n in range(11, 16))
 DOCUMENTS, METADATA, VISIBLE, VALUES, NUMBERS, TERMS, TEXTS = (bytes([n]) for n in range(16, 23))
-LAST_TABLE = TEXTS
+TOKENS = bytes([23])
+LAST_TABLE = TOKENS
+
+TOKEN_BYTES = 64
 
 # A key of LMDB may have 511 bytes; the table's byte and the tenant number come off, and the rest is a round number.
 MAX_ID_BYTES = 480

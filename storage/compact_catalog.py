@@ -154,10 +154,11 @@ def _put_rest(source: Source, building: Building, txn: int) -> None:
         _put_contents(source, building, table)
     write_fields(source, building.put)
     put_terms(source, building.put)
+    _put_contents(source, building, catalog.TOKENS)
 
 
 def _put_contents(source: Source, building: Building, table: bytes) -> None:
-    """Write documents or metadata under the new numbers of their rows."""
+    """Write documents, metadata or token codes under the new numbers of their rows."""
     old = source.numbering.old
     for first in range(0, len(old), TOGETHER):
         part = old[first : first + TOGETHER]

@@ -1,4 +1,4 @@
-"""Documents and metadata of records, stored once for each row, whoever sees it."""
+"""Documents, metadata and token codes of records, stored once for each row, whoever sees it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +12,17 @@ from ramet.storage.reader import I64, CatalogReader, storage_errors
 from ramet.storage.records import byte_items
 from ramet.storage.transaction import WriteTransaction
 
+I8 = npt.NDArray[np.int8]
+
 
 class ContentReader(CatalogReader):
-    """Reads of documents and metadata, for snapshots and writers."""
+    """Reads of documents, metadata and token codes, for snapshots and writers."""
 
     __slots__ = ()
 
     @storage_errors
     def contents(self, table: bytes, rows: npt.NDArray[Any]) -> list[bytes | None]:
-        """Return the entries of rows in DOCUMENTS or METADATA without their checksums, None where there is none."""
+        """Return the entries of rows in a table of contents without their checksums, None where there is none."""
         get, path = self._reading().get, self._place()[0]
         found: list[bytes | None] = []
         for key in byte_items(rows, ">u4"):
@@ -57,6 +59,20 @@ class ContentReader(CatalogReader):
         return self.contents(catalog.METADATA, rows)
 
     @storage_errors
+    def tokens(self, rows: npt.NDArray[Any]) -> list[I8 | None]:
+        """Return the token codes of each row, int8 of shape (t, 64), None where it has none.
+
+        Raises
+        ------
+        CorruptionError
+            An entry does not match its checksum.
+        """
+        found = self.contents(catalog.TOKENS, rows)
+        return [
+            None if codes is None else np.frombuffer(codes, np.int8).reshape(-1, catalog.TOKEN_BYTES) for codes in found
+        ]
+
+    @storage_errors
     def ids_after(self, tenant: int, after: str | None, n: int) -> tuple[list[str], I64]:
         """Return up to ``n`` ids of a tenant in the order of their bytes, and the row of each.
 
@@ -82,7 +98,7 @@ class ContentReader(CatalogReader):
 
 
 class ContentWriter(ContentReader, WriteTransaction):
-    """Documents and metadata."""
+    """Documents, metadata and token codes."""
 
     def put_documents(self, rows: npt.NDArray[Any], texts: Sequence[str | None]) -> None:
         """Store documents of rows that have none yet; ``rows`` rise, None where a row has none."""
@@ -91,6 +107,28 @@ class ContentWriter(ContentReader, WriteTransaction):
     def put_metadata(self, rows: npt.NDArray[Any], contents: Sequence[bytes | None]) -> None:
         """Store metadata of rows that have none yet; ``rows`` rise, None where a row has none."""
         self._put_contents(catalog.METADATA, rows, contents)
+
+    def put_tokens(self, rows: npt.NDArray[Any], codes: Sequence[I8 | None]) -> None:
+        """Store token codes of rows that have none yet.
+
+        Parameters
+        ----------
+        rows : array of int, shape (n,)
+            Rising.
+        codes : sequence of n arrays of int8, shape (t, 64)
+            None where a row has none.
+
+        Raises
+        ------
+        ValueError
+            An array of another shape or dtype.
+        """
+        for one in codes:
+            if one is not None and (one.dtype != np.int8 or one.ndim != 2 or one.shape[1] != catalog.TOKEN_BYTES):
+                raise ValueError(
+                    f"token codes are int8 of shape (t, {catalog.TOKEN_BYTES}), got {one.dtype} {one.shape}"
+                )
+        self._put_contents(catalog.TOKENS, rows, [None if one is None else one.tobytes() for one in codes])
 
     def _put_contents(self, table: bytes, rows: npt.NDArray[Any], contents: Sequence[bytes | None]) -> None:
         keys = [table + key for key in byte_items(rows, ">u4")]
@@ -101,9 +139,9 @@ class ContentWriter(ContentReader, WriteTransaction):
                 catalog.put_sorted(txn, [key for key, _ in there], values)
 
     def drop_content(self, rows: npt.NDArray[Any]) -> None:
-        """Forget documents and metadata of rows."""
+        """Forget documents, metadata and token codes of rows."""
         with self._step(CATALOG) as txn:
-            for table in (catalog.DOCUMENTS, catalog.METADATA):
+            for table in (catalog.DOCUMENTS, catalog.METADATA, catalog.TOKENS):
                 if not catalog.range_is_empty(txn, table):
                     for key in byte_items(np.sort(rows), ">u4"):
                         txn.delete(table + key)

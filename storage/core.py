@@ -52,6 +52,7 @@ class State:
         "has_documents",
         "has_long_ids",
         "has_metadata",
+        "has_tokens",
         "header",
         "mappings",
         "slots",
@@ -67,6 +68,7 @@ class State:
         self.has_long_ids = not catalog.range_is_empty(txn, catalog.LONG_IDS)
         self.has_documents = not catalog.range_is_empty(txn, catalog.DOCUMENTS)
         self.has_metadata = not catalog.range_is_empty(txn, catalog.METADATA)
+        self.has_tokens = not catalog.range_is_empty(txn, catalog.TOKENS)
         self.mappings = mappings
         self.slots = _rows_view(mappings[ROWS], header.n_rows, header.id_width)
         self.vectors = _rows_view(mappings[VECTORS], header.n_rows, vector_bytes) if VECTORS in mappings else None

@@ -141,6 +141,11 @@ class Snapshot(ContentReader, FieldReader, TermReader):
         return self._state.has_metadata
 
     @property
+    def has_tokens(self) -> bool:
+        """Whether any record has token codes."""
+        return self._state.has_tokens
+
+    @property
     def end_page(self) -> int:
         """Pages of postings.bin in use, the header page included."""
         return self._state.header.end_page

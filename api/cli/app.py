@@ -9,6 +9,7 @@ import typer
 
 from ramet._error import RametError
 from ramet.api.cli.add import add
+from ramet.api.cli.answer import answer, select
 from ramet.api.cli.backup import backup
 from ramet.api.cli.build import build
 from ramet.api.cli.compact import compact
@@ -18,6 +19,7 @@ from ramet.api.cli.demo import demo
 from ramet.api.cli.errors import CLICK_ERROR, message_of
 from ramet.api.cli.get import get
 from ramet.api.cli.query import query
+from ramet.api.cli.rag import rag
 from ramet.api.cli.stats import stats
 from ramet.api.cli.tenants import tenants
 from ramet.api.cli.upsert import upsert
@@ -34,8 +36,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (create, build, upsert, add, delete, query, get, tenants, stats, verify, compact, backup, demo):
+for _command in (
+    create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, demo,
+):  # fmt: skip
     app.command()(_command)
+app.add_typer(rag, name="rag")
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ramet.engine.embedding import Embedder as Embedder
     from ramet.engine.embedding import TextEmbedder as TextEmbedder
     from ramet.engine.embedding_static import StaticEmbedder as StaticEmbedder
+    from ramet.engine.embedding_tokens import TokenEmbedder as TokenEmbedder
     from ramet.engine.errors import AnalysisMismatchError as AnalysisMismatchError
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
@@ -39,6 +40,34 @@ if TYPE_CHECKING:
     from ramet.engine.hits import Record as Record
     from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
+    from ramet.engine.rag.answer import Answer as Answer
+    from ramet.engine.rag.answer import Usage as Usage
+    from ramet.engine.rag.answering import AnswerStream as AnswerStream
+    from ramet.engine.rag.answering import AsyncAnswerStream as AsyncAnswerStream
+    from ramet.engine.rag.calibration import calibrate_llm as calibrate_llm
+    from ramet.engine.rag.citations import Citation as Citation
+    from ramet.engine.rag.cost import CostModel as CostModel
+    from ramet.engine.rag.cost import Measured as Measured
+    from ramet.engine.rag.cost import Prices as Prices
+    from ramet.engine.rag.errors import LlmError as LlmError
+    from ramet.engine.rag.errors import LlmRefusedError as LlmRefusedError
+    from ramet.engine.rag.errors import LlmResponseError as LlmResponseError
+    from ramet.engine.rag.errors import LlmTimeoutError as LlmTimeoutError
+    from ramet.engine.rag.errors import LlmUnavailableError as LlmUnavailableError
+    from ramet.engine.rag.llm.extractive import Extractive as Extractive
+    from ramet.engine.rag.llm.gguf import GgufLlm as GgufLlm
+    from ramet.engine.rag.llm.named import llm_of as llm_of
+    from ramet.engine.rag.llm.openai import OpenAiLlm as OpenAiLlm
+    from ramet.engine.rag.llm.protocol import Completion as Completion
+    from ramet.engine.rag.llm.protocol import Llm as Llm
+    from ramet.engine.rag.pool import Candidate as Candidate
+    from ramet.engine.rag.pool import Pool as Pool
+    from ramet.engine.rag.prompt import Prompt as Prompt
+    from ramet.engine.rag.prompt import Reader as Reader
+    from ramet.engine.rag.prompt import Template as Template
+    from ramet.engine.rag.rag import Rag as Rag
+    from ramet.engine.rag.selection import SelectedChunk as SelectedChunk
+    from ramet.engine.rag.selection import Selection as Selection
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
     from ramet.storage.errors import ClosedError as ClosedError
@@ -61,46 +90,75 @@ _HOME = {
     "AccessError": "ramet.storage.errors",
     "AddReport": "ramet.engine.hits",
     "AnalysisMismatchError": "ramet.engine.errors",
+    "Answer": "ramet.engine.rag.answer",
+    "AnswerStream": "ramet.engine.rag.answering",
     "ArgumentError": "ramet.engine.errors",
+    "AsyncAnswerStream": "ramet.engine.rag.answering",
     "BuildReport": "ramet.engine.hits",
+    "Candidate": "ramet.engine.rag.pool",
     "Chunk": "ramet.engine.chunking",
+    "Citation": "ramet.engine.rag.citations",
     "ClosedError": "ramet.storage.errors",
     "Collection": "ramet.engine.collection",
     "CollectionExistsError": "ramet.engine.errors",
     "CompactReport": "ramet.engine.hits",
+    "Completion": "ramet.engine.rag.llm.protocol",
     "ConflictError": "ramet.engine.errors",
     "CorruptionError": "ramet.storage.errors",
+    "CostModel": "ramet.engine.rag.cost",
     "CurvePoint": "ramet.engine.hits",
     "Database": "ramet.engine.database",
     "Embedder": "ramet.engine.embedding",
     "ExistsError": "ramet.storage.errors",
     "Explanation": "ramet.engine.explain",
+    "Extractive": "ramet.engine.rag.llm.extractive",
     "ForkError": "ramet.storage.errors",
     "FormatError": "ramet.storage.errors",
+    "GgufLlm": "ramet.engine.rag.llm.gguf",
     "Hit": "ramet.engine.hits",
     "Hits": "ramet.engine.hits",
+    "Llm": "ramet.engine.rag.llm.protocol",
+    "LlmError": "ramet.engine.rag.errors",
+    "LlmRefusedError": "ramet.engine.rag.errors",
+    "LlmResponseError": "ramet.engine.rag.errors",
+    "LlmTimeoutError": "ramet.engine.rag.errors",
+    "LlmUnavailableError": "ramet.engine.rag.errors",
+    "Measured": "ramet.engine.rag.cost",
     "MissingEmbedderError": "ramet.engine.errors",
     "MissingError": "ramet.storage.errors",
     "MissingPackageError": "ramet.engine.errors",
     "ModelMismatchError": "ramet.engine.errors",
     "NotEmptyError": "ramet.engine.errors",
     "NotOwnerError": "ramet.engine.errors",
+    "OpenAiLlm": "ramet.engine.rag.llm.openai",
+    "Pool": "ramet.engine.rag.pool",
+    "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
+    "Prompt": "ramet.engine.rag.prompt",
+    "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
+    "Reader": "ramet.engine.rag.prompt",
     "Record": "ramet.engine.hits",
     "Records": "ramet.engine.hits",
+    "SelectedChunk": "ramet.engine.rag.selection",
+    "Selection": "ramet.engine.rag.selection",
     "StaticEmbedder": "ramet.engine.embedding_static",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
+    "Template": "ramet.engine.rag.prompt",
     "TextEmbedder": "ramet.engine.embedding",
+    "TokenEmbedder": "ramet.engine.embedding_tokens",
     "UnknownCollectionError": "ramet.engine.errors",
     "UnknownIdError": "ramet.engine.errors",
     "UnknownTenantError": "ramet.engine.errors",
     "UpsertReport": "ramet.engine.hits",
+    "Usage": "ramet.engine.rag.answer",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
+    "calibrate_llm": "ramet.engine.rag.calibration",
     "chunk": "ramet.engine.chunking",
     "connect": "ramet.engine.database",
+    "llm_of": "ramet.engine.rag.llm.named",
     "warmup": "ramet.engine.warm",
 }
 
@@ -108,48 +166,77 @@ __all__ = [
     "AccessError",
     "AddReport",
     "AnalysisMismatchError",
+    "Answer",
+    "AnswerStream",
     "ArgumentError",
+    "AsyncAnswerStream",
     "BuildReport",
+    "Candidate",
     "Chunk",
+    "Citation",
     "ClosedError",
     "Collection",
     "CollectionExistsError",
     "CompactReport",
+    "Completion",
     "ConflictError",
     "CorruptionError",
+    "CostModel",
     "CurvePoint",
     "Database",
     "Embedder",
     "ExistsError",
     "Explanation",
+    "Extractive",
     "ForkError",
     "FormatError",
+    "GgufLlm",
     "Hit",
     "Hits",
+    "Llm",
+    "LlmError",
+    "LlmRefusedError",
+    "LlmResponseError",
+    "LlmTimeoutError",
+    "LlmUnavailableError",
+    "Measured",
     "MissingEmbedderError",
     "MissingError",
     "MissingPackageError",
     "ModelMismatchError",
     "NotEmptyError",
     "NotOwnerError",
+    "OpenAiLlm",
+    "Pool",
+    "Prices",
     "Problem",
+    "Prompt",
+    "Rag",
     "RametError",
     "ReadOnlyError",
+    "Reader",
     "Record",
     "Records",
+    "SelectedChunk",
+    "Selection",
     "StaticEmbedder",
     "StorageError",
     "StorageFullError",
+    "Template",
     "TextEmbedder",
+    "TokenEmbedder",
     "UnknownCollectionError",
     "UnknownIdError",
     "UnknownTenantError",
     "UpsertReport",
+    "Usage",
     "VerifyReport",
     "WriterBusyError",
     "__version__",
+    "calibrate_llm",
     "chunk",
     "connect",
+    "llm_of",
     "warmup",
 ]
 
