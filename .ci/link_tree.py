@@ -19,7 +19,7 @@ def main() -> None:
         target = TREE.joinpath(*package.split("."))
         target.mkdir(parents=True, exist_ok=True)
         for source in (ROOT / setup["package-dir"][package]).iterdir():
-            if source.suffix in {".py", ".pyi"} or source.name == "py.typed":
+            if source.suffix in {".py", ".pyi", ".npz"} or source.name == "py.typed":
                 (target / source.name).symlink_to(source)
 
 

@@ -14,6 +14,7 @@ from bench.commands import (
     ingest,
     memory,
     overhead,
+    rag,
     readme,
     refresh,
     scale,
@@ -37,6 +38,7 @@ COMMANDS = (
     filters,
     text,
     ingest,
+    rag,
     refresh,
     readme,
 )

@@ -88,12 +88,23 @@ def measured(contender: Contender, pools: Sequence[Asked], budgets: Sequence[int
     rows, orders = [], []
     for asked, budget in zip(pools, budgets, strict=True):
         choice = contender.choose(asked, budget)
-        row = judged(asked, choice.order)
-        if row["tokens"] > budget:
-            raise RuntimeError(f"{contender.name} took {row['tokens']:.0f} of {budget} tokens for {asked.question.id}")
+        row = checked(contender.name, judged(asked, choice.order), budget, asked.question.id)
         rows.append(row | {"ms": 1e3 * choice.seconds, "passes": float(choice.passes)})
         orders.append(tuple(choice.order))
     return Table(values={name: np.array([row[name] for row in rows]) for name in MEASURES}, orders=orders)
+
+
+def checked(name: str, row: dict[str, float], budget: int, question: str) -> dict[str, float]:
+    """A row whose choice is within its budget.
+
+    Raises
+    ------
+    RuntimeError
+        It is over it.
+    """
+    if row["tokens"] > budget:
+        raise RuntimeError(f"{name} took {row['tokens']:.0f} of {budget} tokens for {question}")
+    return row
 
 
 def cut(contender: Contender, pools: Sequence[Asked], ours: Table) -> Table:

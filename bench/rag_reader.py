@@ -108,7 +108,7 @@ def _gemma() -> Path:
 
 
 def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None) -> Iterator[dict[str, Any]]:
-    """Answer every question with what each contender selects under each budget; and with the evidence, and with nothing.
+    """Answer every question with what each contender selects, under each budget; with all evidence; and with nothing.
 
     Yields
     ------

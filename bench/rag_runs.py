@@ -97,14 +97,14 @@ def run(
     every += [replace(tuned[F1][name], name=f"{name}, tuned") for name in BASELINES if len(GRIDS[name]) > 1]
     out = Measured(results=[], halves=[], tuned=_said(tuned), pool=_pool(test))
     for budget in budgets:
-        same = {one: _result(one, train, test, [budget] * 2, budget) for one in every}
+        same = [_result(one, train, test, [budget] * 2, budget) for one in every]
         bases = {
             (measure, name): measured(one, test, [budget] * len(test))
             for measure, by_name in tuned.items()
             for name, one in by_name.items()
         }
-        for contender, result in same.items():
-            if contender.name in OURS:
+        for result in same:
+            if result.contender.name in OURS:
                 result.against = {name: _against(name, result.test, test, tuned, bases) for name in BASELINES}
             out.results.append(result)
     if HALF_OF in budgets:

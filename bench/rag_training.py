@@ -34,7 +34,8 @@ def said(report: Report) -> str:
     """The report of a training as a few lines."""
     fixed = max(report.fixed, key=lambda name: report.fixed[name])
     return (
-        f"  agent: worth {report.train:.3f} where it was trained, {report.validation:.3f} on questions kept apart; there "
-        f"the best fixed configuration ({fixed}) has {report.fixed[fixed]:.3f}, perfect knowledge {report.best:.3f}; "
-        f"chooses {', '.join(f'{name} {share:.0%}' for name, share in report.chosen.items())}"
+        f"  agent: worth {report.validation:.3f} in cross-validation, {report.train:.3f} where it was "
+        f"trained; the best fixed configuration with hindsight ({fixed}) {report.fixed[fixed]:.3f}, "
+        f"perfect knowledge {report.best:.3f}"
+        f"; chooses {', '.join(f'{name} {share:.0%}' for name, share in report.chosen.items())}"
     )

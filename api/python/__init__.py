@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ramet.engine.embedding import Embedder as Embedder
     from ramet.engine.embedding import TextEmbedder as TextEmbedder
     from ramet.engine.embedding_static import StaticEmbedder as StaticEmbedder
+    from ramet.engine.embedding_tokens import TokenEmbedder as TokenEmbedder
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
     from ramet.engine.errors import ConflictError as ConflictError
@@ -58,6 +59,10 @@ if TYPE_CHECKING:
     from ramet.engine.rag.llm.openai import OpenAiLlm as OpenAiLlm
     from ramet.engine.rag.llm.protocol import Completion as Completion
     from ramet.engine.rag.llm.protocol import Llm as Llm
+    from ramet.engine.rag.pool import Candidate as Candidate
+    from ramet.engine.rag.pool import Pool as Pool
+    from ramet.engine.rag.prompt import Prompt as Prompt
+    from ramet.engine.rag.prompt import Reader as Reader
     from ramet.engine.rag.prompt import Template as Template
     from ramet.engine.rag.rag import Rag as Rag
     from ramet.engine.rag.selection import SelectedChunk as SelectedChunk
@@ -88,6 +93,7 @@ _HOME = {
     "ArgumentError": "ramet.engine.errors",
     "AsyncAnswerStream": "ramet.engine.rag.answering",
     "BuildReport": "ramet.engine.hits",
+    "Candidate": "ramet.engine.rag.pool",
     "Chunk": "ramet.engine.chunking",
     "Citation": "ramet.engine.rag.citations",
     "ClosedError": "ramet.storage.errors",
@@ -123,10 +129,13 @@ _HOME = {
     "NotEmptyError": "ramet.engine.errors",
     "NotOwnerError": "ramet.engine.errors",
     "OpenAiLlm": "ramet.engine.rag.llm.openai",
+    "Pool": "ramet.engine.rag.pool",
     "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
+    "Prompt": "ramet.engine.rag.prompt",
     "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
+    "Reader": "ramet.engine.rag.prompt",
     "Record": "ramet.engine.hits",
     "Records": "ramet.engine.hits",
     "SelectedChunk": "ramet.engine.rag.selection",
@@ -136,6 +145,7 @@ _HOME = {
     "StorageFullError": "ramet.storage.errors",
     "Template": "ramet.engine.rag.prompt",
     "TextEmbedder": "ramet.engine.embedding",
+    "TokenEmbedder": "ramet.engine.embedding_tokens",
     "UnknownCollectionError": "ramet.engine.errors",
     "UnknownIdError": "ramet.engine.errors",
     "UnknownTenantError": "ramet.engine.errors",
@@ -158,6 +168,7 @@ __all__ = [
     "ArgumentError",
     "AsyncAnswerStream",
     "BuildReport",
+    "Candidate",
     "Chunk",
     "Citation",
     "ClosedError",
@@ -193,11 +204,14 @@ __all__ = [
     "NotEmptyError",
     "NotOwnerError",
     "OpenAiLlm",
+    "Pool",
     "Prices",
     "Problem",
+    "Prompt",
     "Rag",
     "RametError",
     "ReadOnlyError",
+    "Reader",
     "Record",
     "Records",
     "SelectedChunk",
@@ -207,6 +221,7 @@ __all__ = [
     "StorageFullError",
     "Template",
     "TextEmbedder",
+    "TokenEmbedder",
     "UnknownCollectionError",
     "UnknownIdError",
     "UnknownTenantError",

@@ -2,13 +2,13 @@
 
 After the agent of CORAG/CARROT (arXiv 2411.00744): a small network over features of question and candidates, with a
 head that classifies the strategy and one that regresses its parameters, trained offline by
-`ramet.engine.rag.training`. Here it needs nothing but NumPy: its weights are 30 KB in ``agent.npz`` beside this file,
+`ramet.engine.rag.training`. Here it needs nothing but NumPy: its weights are 100 KB in ``agent.npz`` beside this file,
 and one answer takes less than a millisecond.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,8 @@ F32 = npt.NDArray[np.float32]
 
 SHIPPED = Path(__file__).parent / "agent.npz"
 VERSION = 1
+CLIPPED = 5.0
+"""Standard deviations beyond which a feature says no more: nothing like it was seen in training."""
 FALLBACK = "greedy"
 """For pools that the agent has not learned about: those without token codes, and empty ones."""
 
@@ -46,30 +48,45 @@ STRATEGY_NAMES = tuple(GRIDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """Weights, all float32: standardisation, a hidden layer, the embedding, two heads."""
+    """Weights of m members, all float32: standardisation, a hidden layer, the embedding, two heads.
+
+    Members differ in what they started from and were stopped by. Their mean is a better judge than any of them, since
+    questions whose evidence is known are few.
+    """
 
     mean: F32
     """(f,)"""
     scale: F32
     """(f,)"""
     hidden: F32
-    """(f + 1, h); the last row of each layer is its bias."""
+    """(m, f + 1, h); the last row of each layer is its bias."""
     embedding: F32
-    """(h + 1, e)"""
+    """(m, h + 1, e)"""
     classes: F32
-    """(e + 1, strategies)"""
+    """(m, e + 1, strategies)"""
     parameters: F32
-    """(e + 1, strategies): place of the parameter in its grid, 0 to 1."""
+    """(m, e + 1, strategies): place of the parameter in its grid, 0 to 1."""
 
     def forward(self, raw: F32) -> tuple[F32, F32]:
-        """Scores of the strategies and places of their parameters, both (n, strategies), for features (n, f)."""
-        x = np.clip((raw - self.mean) / self.scale, -5.0, 5.0)  # what is far outside of the training data says no more
+        """Shares of the strategies and places of their parameters, both (n, strategies), for features (n, f)."""
+        x = np.clip((raw - self.mean) / self.scale, -CLIPPED, CLIPPED)
         e = np.maximum(_layer(np.maximum(_layer(x, self.hidden), 0.0), self.embedding), 0.0)
-        return _layer(e, self.classes), _layer(e, self.parameters)
+        scores = np.exp(_layer(e, self.classes))
+        shares = scores / scores.sum(axis=2, keepdims=True)
+        return shares.mean(axis=0), _layer(e, self.parameters).mean(axis=0)
+
+    @classmethod
+    def joined(cls, members: Sequence[Network]) -> Network:
+        """Several networks with the same standardisation as one."""
+        layers = {
+            name: np.concatenate([getattr(one, name) for one in members])
+            for name in ("hidden", "embedding", "classes", "parameters")
+        }
+        return cls(mean=members[0].mean, scale=members[0].scale, **layers)
 
 
 def _layer(x: F32, weights: F32) -> F32:
-    out: F32 = x @ weights[:-1] + weights[-1]
+    out: F32 = x @ weights[:, :-1] + weights[:, -1:]
     return out
 
 
@@ -89,7 +106,7 @@ class Agent:
     """
 
     def __init__(self, network: Network, trained_on: str = "") -> None:
-        if network.mean.shape != (len(NAMES),) or network.classes.shape[1] != len(STRATEGY_NAMES):
+        if network.mean.shape != (len(NAMES),) or network.classes.shape[2] != len(STRATEGY_NAMES):
             raise ArgumentError("agent", "was trained by another version of ramet; train it again: ramet rag train")
         self.network = network
         self.trained_on = trained_on
@@ -135,8 +152,8 @@ class Agent:
         """
         if not len(pool.candidates) or not len(pool.coverage):
             return FALLBACK, {}
-        scores, places = self.network.forward(features(pool, budget)[None])
-        best = int(scores[0].argmax())
+        shares, places = self.network.forward(features(pool, budget)[None])
+        best = int(shares[0].argmax())
         return configuration(STRATEGY_NAMES[best], float(places[0, best]))
 
 

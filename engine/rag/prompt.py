@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 from ramet.engine.chunking import count_words
@@ -126,7 +125,7 @@ class Reader:
     def __init__(self, count_tokens: Callable[[list[str]], Sequence[int]], *, overhead: int = 0) -> None:
         self._count_tokens = count_tokens
         self.overhead = overhead
-        self._known = lru_cache(_REMEMBERED)(self._alone)
+        self._known: dict[str, int] = {}
 
     @classmethod
     def of(cls, source: Any) -> Reader:
@@ -146,11 +145,16 @@ class Reader:
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
-        return self._known(text)
+        return self.counts((text,))[0]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
-        return [int(n) for n in self._count_tokens(list(texts))] if texts else []
-
-    def _alone(self, text: str) -> int:
-        return int(self._count_tokens([text])[0])
+        """Tokens of each text; those of the last thousands are remembered."""
+        known = self._known  # another thread may begin a new one meanwhile
+        new = list(dict.fromkeys(text for text in texts if text not in known))
+        found = dict(zip(new, map(int, self._count_tokens(new)), strict=True)) if new else {}
+        result = [found[text] if text in found else known[text] for text in texts]
+        if len(known) + len(found) > _REMEMBERED:
+            self._known = found
+        else:
+            known.update(found)
+        return result

@@ -140,7 +140,7 @@ class CrossEncoderUtility(_Scored):
         """Lowest and highest score of the best candidates, each alone."""
         if self._range is None:
             best = np.argsort(self._place)[: self.ANCHORS]
-            alone = [(int(c),) for c in best]
+            alone: list[Set] = [(int(c),) for c in best]
             scores = self._scores(alone)
             self._range = min(scores), max(scores)
         return self._range

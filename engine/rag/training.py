@@ -8,6 +8,9 @@ The loss is that of CORAG/CARROT's agent, the sum of three terms, with two chang
 - contrastive, on pairs of a batch: d^2 if the same strategy is best for both, else max(0, margin - d)^2. The distance d
   is that of the *embeddings*; on the class scores themselves it would fight the classification.
 
+Several networks are trained, each stopped by other questions, and answer together. How good that is, cross-validation
+says: whole questions are kept apart, with all of their budgets.
+
 The same questions, seed and settings give the same weights on the same machine.
 """
 
@@ -19,7 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.rag.agent import GRIDS, STRATEGY_NAMES, Agent, Network
+from ramet.engine.errors import ArgumentError
+from ramet.engine.rag.agent import CLIPPED, GRIDS, STRATEGY_NAMES, Agent, Network
 from ramet.engine.rag.labels import Labels
 
 F32 = npt.NDArray[np.float32]
@@ -36,18 +40,21 @@ _LAYERS = ("hidden", "embedding", "classes", "parameters")
 class Settings:
     """How to train."""
 
+    members: int = 6
     epochs: int = 60
     batch: int = 64
-    rate: float = 2e-3
-    decay: float = 1e-3
+    rate: float = 1e-3
+    decay: float = 0.3
     """Of the weights, decoupled."""
     temperature: float = 0.1
     """Of the soft targets, in units of worth."""
     margin: float = 1.0
     contrastive: float = 0.1
     regression: float = 1.0
-    validation: float = 0.15
-    """Share of the questions that are kept for choosing the epoch."""
+    held: float = 0.15
+    """Share of the questions by which a member is stopped."""
+    folds: int = 5
+    """Of cross-validation; below 2: none."""
     seed: int = 5
 
 
@@ -56,60 +63,103 @@ class Report:
     """How it went. Worth is what the labels say of the configurations chosen, a mean over groups."""
 
     train: float = 0.0
+    """On the questions that it was trained with."""
     validation: float = 0.0
+    """In cross-validation."""
     fixed: dict[str, float] = field(default_factory=dict)
-    """The best configurations that stay the same, chosen on the part trained on -> worth in validation."""
+    """Of each strategy the best configuration that stays the same, chosen with hindsight -> worth."""
     best: float = 0.0
-    """Worth in validation if the best configuration were known: what no agent can exceed."""
-    epoch: int = 0
+    """If the best configuration of every question were known: what no agent can exceed."""
     chosen: dict[str, float] = field(default_factory=dict)
-    """Strategy -> share of validation for which it is chosen."""
+    """Strategy -> share of the questions and budgets for which it is chosen."""
 
 
 def train(
-    labels: Labels,
-    settings: Settings | None = None,
-    progress: Callable[[int, float], object] | None = None,
+    labels: Labels, settings: Settings | None = None, progress: Callable[[int, int], object] | None = None
 ) -> tuple[Agent, Report]:
     """Train an agent.
 
     Parameters
     ----------
     labels : Labels
+        Of at least two questions.
     settings : Settings, optional
     progress : callable, optional
-        Called with (epoch, worth in validation).
+        Called with (networks trained, networks in all).
 
     Returns
     -------
     (Agent, Report)
-        The agent of the epoch that is best in validation.
+
+    Raises
+    ------
+    ArgumentError
+        Fewer than two questions.
     """
     how = settings or Settings()
-    rng = np.random.default_rng(how.seed)
-    held = _held(labels, how, rng)
+    n = int(labels.question.max()) + 1 if len(labels.question) else 0
+    if n < 2:
+        raise ArgumentError("questions", f"are {n} with known evidence among the candidates; pass at least 2")
+    folds = min(how.folds, n) if how.folds >= 2 else 0
+    in_all = how.members * (folds + 1)
+    report = Report()
+    every = np.ones(len(labels.question), np.bool_)
+    network = _members(labels, every, how, lambda done: progress and progress(done, in_all))
+    agent = Agent(network)
+    if folds:
+        report.validation = _cross_validated(
+            labels, folds, how, lambda done: progress and progress(how.members + done, in_all)
+        )
+    _reported(report, labels, network)
+    return agent, report
+
+
+def _cross_validated(labels: Labels, folds: int, how: Settings, progress: Callable[[int], object]) -> float:
+    """Worth for questions that the networks were not trained with."""
+    order = np.random.default_rng(how.seed).permutation(int(labels.question.max()) + 1)
+    reached = np.zeros(len(labels.question), np.float32)
+    for fold in range(folds):
+        out = np.isin(labels.question, order[fold::folds])
+        done = fold * how.members
+        network = _members(labels, ~out, how, lambda one, done=done: progress(done + one))  # type: ignore[misc]
+        reached[out] = _worth(labels, network)[out]
+    return _by_group(labels, reached)
+
+
+def _members(labels: Labels, rows: Flags, how: Settings, progress: Callable[[int], object]) -> Network:
+    """All members, trained with some of the rows."""
     targets = _Targets.of(labels, how)
-    mean = labels.features[~held].mean(axis=0)
-    scale = np.maximum(labels.features[~held].std(axis=0), 1e-3)
-    x = np.clip((labels.features - mean) / scale, -5.0, 5.0).astype(np.float64)
+    mean, scale = labels.features[rows].mean(axis=0), np.maximum(labels.features[rows].std(axis=0), 1e-3)
+    x = np.clip((labels.features - mean) / scale, -CLIPPED, CLIPPED).astype(np.float64)
+    members = []
+    for number in range(how.members):
+        rng = np.random.default_rng((how.seed, number))
+        held = rows & _held(labels.question, rows, how, rng)
+
+        def judged(weights: Weights, held: Flags = held) -> float:
+            return _by_group(labels, _worth(labels, _network(weights, mean, scale)), held)
+
+        members.append(_network(_trained(x, targets, np.flatnonzero(rows & ~held), how, rng, judged), mean, scale))
+        progress(number + 1)
+    return Network.joined(members)
+
+
+def _trained(
+    x: F64, targets: _Targets, rows: I64, how: Settings, rng: np.random.Generator, judged: Callable[[Weights], float]
+) -> Weights:
+    """One member: the weights of the epoch that is judged best."""
     weights = _started(x.shape[1], rng)
     adam = _Adam(weights, how)
-    report, kept = Report(validation=-np.inf), weights
-    rows = np.flatnonzero(~held)
-    for epoch in range(1, how.epochs + 1):
+    best, kept = -np.inf, weights
+    for _ in range(how.epochs):
         shuffled = rng.permutation(rows)
         for first in range(0, len(shuffled), how.batch):
             part = shuffled[first : first + how.batch]
             adam.step(weights, gradients(weights, x[part], targets.at(part), how))
-        reached = _mean_worth(labels, _network(weights, mean, scale), held)
-        if reached > report.validation:
-            kept = {name: value.copy() for name, value in weights.items()}
-            report.validation, report.epoch = reached, epoch
-        if progress is not None:
-            progress(epoch, reached)
-    agent = Agent(_network(kept, mean, scale))
-    _reported(report, labels, agent.network, held)
-    return agent, report
+        reached = judged(weights)
+        if reached > best:
+            best, kept = reached, {name: value.copy() for name, value in weights.items()}
+    return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,50 +289,51 @@ class _Adam:
             weights[name][:-1] *= 1.0 - self._how.rate * self._how.decay
 
 
-def _held(labels: Labels, how: Settings, rng: np.random.Generator) -> Flags:
-    """Rows of the questions that are kept for validation, all budgets of a question together."""
-    n = int(labels.question.max()) + 1
-    chosen = rng.permutation(n)[: max(1, round(how.validation * n))]
-    return np.isin(labels.question, chosen)
+def _held(question: I64, rows: Flags, how: Settings, rng: np.random.Generator) -> Flags:
+    """Rows of the questions that stop the training, all budgets of a question together."""
+    there = np.unique(question[rows])
+    chosen = rng.permutation(there)[: max(1, round(how.held * len(there)))]
+    found: Flags = np.isin(question, chosen)
+    return found
 
 
 def _network(weights: Weights, mean: F32, scale: F32) -> Network:
     return Network(
         mean=mean.astype(np.float32),
         scale=scale.astype(np.float32),
-        **{name: value.astype(np.float32) for name, value in weights.items()},
+        **{name: value.astype(np.float32)[None] for name, value in weights.items()},
     )
 
 
 def _taken(labels: Labels, network: Network) -> tuple[I64, I64]:
     """Strategy and place in its grid that a network chooses, per row."""
-    scores, places = network.forward(labels.features)
-    strategy = scores.argmax(axis=1)
+    shares, places = network.forward(labels.features)
+    strategy = shares.argmax(axis=1)
     sizes = np.array([len(grid) for _, grid in GRIDS.values()])[strategy]
     at = np.clip(places[np.arange(len(strategy)), strategy], 0.0, 1.0)
     return strategy, np.rint(at * (sizes - 1)).astype(np.int64)
 
 
-def _mean_worth(labels: Labels, network: Network, rows: Flags) -> float:
+def _worth(labels: Labels, network: Network) -> F32:
+    """Worth of what a network chooses, per row."""
     strategy, place = _taken(labels, network)
-    return _by_group(labels, labels.worth[np.arange(len(strategy)), strategy, place], rows)
+    found: F32 = labels.worth[np.arange(len(strategy)), strategy, place]
+    return found
 
 
-def _by_group(labels: Labels, values: F32, rows: Flags) -> float:
+def _by_group(labels: Labels, values: F32, rows: Flags | None = None) -> float:
     """Mean over groups of the mean over their rows."""
-    groups = [rows & (labels.group == name) for name in np.unique(labels.group[rows])]
+    among = np.ones(len(values), np.bool_) if rows is None else rows
+    groups = [among & (labels.group == name) for name in np.unique(labels.group[among])]
     return float(np.mean([values[of].mean() for of in groups]))
 
 
-def _reported(report: Report, labels: Labels, network: Network, held: Flags) -> None:
-    report.train = _mean_worth(labels, network, ~held)
-    report.best = _by_group(labels, np.nanmax(labels.worth, axis=(1, 2)), held)
+def _reported(report: Report, labels: Labels, network: Network) -> None:
+    report.train = _by_group(labels, _worth(labels, network))
+    report.best = _by_group(labels, np.nanmax(labels.worth, axis=(1, 2)))
     for row, (strategy, (name, grid)) in enumerate(GRIDS.items()):
-        reached = [_by_group(labels, labels.worth[:, row, column], ~held) for column in range(len(grid))]
+        reached = [_by_group(labels, labels.worth[:, row, column]) for column in range(len(grid))]
         best = int(np.argmax(reached))
-        said = f"{strategy} {name}={grid[best]:g}" if name else strategy
-        report.fixed[said] = _by_group(labels, labels.worth[:, row, best], held)
-    strategies = _taken(labels, network)[0][held]
-    report.chosen = {
-        name: float((strategies == row).mean()) for row, name in enumerate(STRATEGY_NAMES) if (strategies == row).any()
-    }
+        report.fixed[f"{strategy} {name}={grid[best]:g}" if name else strategy] = reached[best]
+    chosen = np.bincount(_taken(labels, network)[0], minlength=len(STRATEGY_NAMES)) / len(labels.question)
+    report.chosen = {name: float(share) for name, share in zip(STRATEGY_NAMES, chosen, strict=True) if share}

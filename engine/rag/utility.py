@@ -27,8 +27,9 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 # Chosen on questions for training (HotpotQA, MuSiQue); docs/rag-strategies.md has the figures.
-RELEVANCE = 1.0
-LINKS = 0.2
+RELEVANCE = 2.0
+LINKS = 0.3
+HOPS = 0.3
 REDUNDANCY = 0.0
 """Coverage already gives nothing for what is said twice; a further penalty only cost recall."""
 REDUNDANCY_FLOOR = 0.8
@@ -36,7 +37,6 @@ REDUNDANCY_FLOOR = 0.8
 DISTRACTION = 0.0
 REACH = 0.5
 """A chunk that alone covers this much (in aspects) does not distract."""
-POWER = 1.0
 
 
 class SetUtility(Protocol):
@@ -76,26 +76,25 @@ class SetUtility(Protocol):
 class CoverageUtility:
     """How well a set covers the aspects of the question, without a model.
 
-    F(S) = sum over aspects a of weight(a) max over c in S of coverage(a, c)^power
+    F(S) = sum over aspects a of weight(a) max over c in S of coverage(a, c)
     + relevance * sum over c in S of near(c)
     + links * sum over c in S of max over d in S of link(c, d)
+    + hops * sum over c in S of hop(c)
     - redundancy * sum over pairs of S of max(0, cos(c, d) - redundancy_floor)
     - distraction * sum over c in S of max(0, near(c)) max(0, 1 - own(c) / 0.5)
 
     with own(c) the coverage that S loses without c, near(c) the cosine of question and chunk less the median of the
-    pool's (models differ in what is near; what is further than most is no gain, then), and link(c, d) from
-    `ramet.engine.rag.links`. Negative cosines of aspects count as 0. Without aspects there is nothing to cover, and
-    near(c) is scaled so that the best candidate has 1.
+    pool's (models differ in what is near; what is further than most is no gain, then), link(c, d) from
+    `ramet.engine.rag.links`, hop(c) from `Pool.hops` (`ramet.engine.rag.widening`). Negative cosines of aspects count
+    as 0. Without aspects there is nothing to cover, and near(c) is scaled so that the best candidate has 1.
 
     Parameters
     ----------
     pool : Pool
-    relevance, links, redundancy, distraction : float
+    relevance, links, hops, redundancy, distraction : float
         Weights of the terms above, at least 0.
     redundancy_floor : float
         Cosine from which two chunks repeat each other, -1 to 1.
-    power : float
-        Above 1: exact matches count for more than vague ones. 0.25 to 8.
 
     Notes
     -----
@@ -109,21 +108,25 @@ class CoverageUtility:
         *,
         relevance: float = RELEVANCE,
         links: float = LINKS,
+        hops: float = HOPS,
         redundancy: float = REDUNDANCY,
         redundancy_floor: float = REDUNDANCY_FLOOR,
         distraction: float = DISTRACTION,
-        power: float = POWER,
     ) -> None:
         alpha = number(relevance, "relevance", 0.0)
         bond = number(links, "links", 0.0)
+        step = number(hops, "hops", 0.0)
         beta = number(redundancy, "redundancy", 0.0)
         floor = number(redundancy_floor, "redundancy_floor", -1.0, 1.0)
         self._distraction = number(distraction, "distraction", 0.0)
-        covered = np.maximum(pool.coverage.astype(np.float64), 0.0) ** number(power, "power", 0.25, 8.0)
-        self._coverage: F64 = covered * pool.weights.astype(np.float64)[:, None]
+        self._coverage: F64 = (
+            np.maximum(pool.coverage.astype(np.float64), 0.0) * pool.weights.astype(np.float64)[:, None]
+        )
         near = _near(pool)
         self._near: F64 = np.maximum(near, 0.0)
         self._relevance: F64 = alpha * near
+        if pool.hops is not None:
+            self._relevance += step * pool.hops.astype(np.float64)
         n = len(pool.candidates)
         self._links: F64 = bond * linked(pool.candidates) if bond else np.zeros((n, n))
         self._linking = bool(self._links.any())
@@ -200,7 +203,9 @@ class CoverageUtility:
     def _own(self, members: I64) -> F64:
         """What the coverage of a set would lose without each of its members, (m,)."""
         first, second, owner = self._two_best(members)
-        return np.bincount(owner, weights=first - second, minlength=len(members))
+        own: F64 = np.zeros(len(members))
+        np.add.at(own, owner, first - second)
+        return own
 
     def _two_best(self, members: I64) -> tuple[F64, F64, I64]:
         """Of each aspect: best coverage, second best, and which member has the best."""

@@ -10,7 +10,7 @@ MOST = 12
 NAMES = ["Ada", "Ada Bell", "Bellamy", "Bell", "Rush (band)", "Ål 2"]
 
 
-def made(seed, n, n_aspects, *, coarse=False, most_cost=160):
+def made(seed, n, n_aspects, *, coarse=False, hops=False, most_cost=160):
     """A pool of n candidates; `coarse` rounds everything, so that there are ties."""
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(n, 6))
@@ -40,6 +40,7 @@ def made(seed, n, n_aspects, *, coarse=False, most_cost=160):
         coverage=coverage.astype(np.float32),
         weights=random.choice([0.0, 0.5, 1.0, 2.0], n_aspects).astype(np.float32),
         costs=random.integers(0, most_cost + 1, n),
+        hops=random.uniform(0, 1, n).astype(np.float32) if hops else None,
         aspects=[f"word{a}" for a in range(n_aspects)],
     )
 
@@ -56,6 +57,7 @@ def permuted(pool, order):
         weights=pool.weights,
         costs=pool.costs[order],
         aspects=pool.aspects,
+        hops=None if pool.hops is None else pool.hops[order],
     )
 
 
@@ -69,6 +71,7 @@ POOLS = st.builds(
     st.integers(0, MOST),
     st.integers(0, 6),
     coarse=st.booleans(),
+    hops=st.booleans(),
     most_cost=st.sampled_from([1, 160, 3000]),
 )
 BUDGETS = st.sampled_from([0, 1, 50, 128, 300, 512, 2048])
@@ -76,9 +79,9 @@ TERMS = st.fixed_dictionaries(
     {
         "relevance": st.sampled_from([0.0, 0.15, 1.0]),
         "links": st.sampled_from([0.0, 0.2, 1.0]),
+        "hops": st.sampled_from([0.0, 0.3]),
         "redundancy": st.sampled_from([0.0, 0.5, 2.0]),
         "redundancy_floor": st.sampled_from([-1.0, 0.0, 0.8]),
         "distraction": st.sampled_from([0.0, 0.3, 2.0]),
-        "power": st.sampled_from([0.5, 1.0, 3.0]),
     }
 )

@@ -166,7 +166,7 @@ def test_reasons_name_words_sizes_and_doubles():
     choice = choose("greedy", pool, limit, CoverageUtility(pool, relevance=0.0, links=0.0))
     assert choice.order == (0,) or choice.order == (1,)
     taken, other = choice.order[0], 1 - choice.order[0]
-    assert choice.reasons[taken].startswith("covers 'word0', 'word1'; gain 1.200")
+    assert choice.reasons[taken].startswith("covers 'word0', 'word1'; gain 1.300")
     assert choice.reasons[other] == f"adds nothing new: 0.94 like {pool.candidates[taken].id!r}"
     assert choice.reasons[2].startswith("adds too little: gain 0.000, price")
     assert choice.reasons[3] == "does not fit: 310 tokens, the limit is 250"

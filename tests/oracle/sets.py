@@ -6,12 +6,12 @@ import re
 REACH = 0.5
 
 
-def coverage_of(pool, chosen, power):
+def coverage_of(pool, chosen):
     total = 0.0
     for a in range(len(pool.weights)):
         best = 0.0
         for c in chosen:
-            best = max(best, max(float(pool.coverage[a, c]), 0.0) ** power)
+            best = max(best, float(pool.coverage[a, c]))
         total += float(pool.weights[a]) * best
     return total
 
@@ -40,15 +40,16 @@ def link_of(one, other):
     return float(forth or back)
 
 
-def value(pool, chosen, *, relevance, links, redundancy, redundancy_floor, distraction, power):
+def value(pool, chosen, *, relevance, links, hops, redundancy, redundancy_floor, distraction):
     """Value of a set as `ramet.engine.rag.utility.CoverageUtility` defines it."""
-    total = coverage_of(pool, chosen, power)
+    total = coverage_of(pool, chosen)
     near = near_of(pool) if chosen else []
     for c in chosen:
-        own = coverage_of(pool, chosen, power) - coverage_of(pool, [d for d in chosen if d != c], power)
+        own = coverage_of(pool, chosen) - coverage_of(pool, [d for d in chosen if d != c])
         total += relevance * near[c] - distraction * max(near[c], 0.0) * max(0.0, 1.0 - own / REACH)
         others = (link_of(pool.candidates[c], pool.candidates[d]) for d in chosen if d != c)
         total += links * max(others, default=0.0)
+        total += hops * float(pool.hops[c]) if pool.hops is not None else 0.0
     for c, d in itertools.combinations(chosen, 2):
         total -= redundancy * max(0.0, float(pool.similarity[c, d]) - redundancy_floor)
     return total

@@ -1,0 +1,64 @@
+"""What is known of a question that was asked: its pool and its utilities, kept for when it is asked again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ramet.engine.rag.pool import Pool
+from ramet.engine.rag.utility import SetUtility, utility_for
+
+MOST_KEPT = 64
+"""Questions whose pools are kept; one of 60 chunks takes some 100 KB."""
+
+
+@dataclass(slots=True)
+class Considered:
+    """The pool of a question, with what was valued in it so far."""
+
+    pool: Pool
+    seeds: dict[str, str]
+    """Id of a candidate of the second hop -> id of the chunk that brought it up."""
+    stages: list[dict[str, Any]]
+    """What was done to get it, with times."""
+    _utilities: dict[Hashable, SetUtility] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def utility(self, given: object) -> SetUtility:
+        """The utility that was asked for, with the values that it knows already.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        key = given if isinstance(given, str) else id(given)
+        with self._lock:
+            # The object itself is kept, too: its id would be another one's after it is gone.
+            known = self._utilities.get(key)
+            if known is None:
+                known = self._utilities[key] = utility_for(given, self.pool)
+        return known
+
+
+class Memory:
+    """The last questions. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, Considered] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, key: Hashable, make: Callable[[], Considered]) -> tuple[Considered, bool]:
+        """What is known under a key, made if need be, and whether it was known."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key], True
+        made = make()
+        with self._lock:
+            self._known[key] = made
+            while len(self._known) > MOST_KEPT:
+                self._known.popitem(last=False)
+        return made, False
