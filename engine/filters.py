@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ramet.engine.allowed import Allowed
 from ramet.engine.contents import BARE
 from ramet.engine.filtering import matching
 from ramet.engine.forking import tell_after_fork
+from ramet.engine.searcher import Searcher
 from ramet.engine.where import Filter
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.tenants import Member
@@ -35,17 +37,18 @@ def rows_matching(reader: Snapshot | Writer, tenant: int, chosen: Filter | None)
     return matching(reader, tenant, chosen, lambda rows: [meta.decode(one or b"{}") for one in reader.metadata(rows)])
 
 
-def rows_of_documents(reader: Snapshot | Writer, tenant: int, chosen: Filter, names: list[str]) -> Rows:
-    """Rows of a tenant that a filter allows, and those under some ids, rising; int64 (n,)."""
-    by_name = reader.rows_of(tenant, names)
-    return np.union1d(np.array(rows_matching(reader, tenant, chosen), np.int64), by_name[by_name >= 0])
+def n_bytes_of(chosen: Any) -> int:
+    """Memory that a filter takes, or a part or value of one, about."""
+    if isinstance(chosen, tuple):
+        return getsizeof(chosen) + sum(map(n_bytes_of, chosen))
+    return getsizeof(chosen) + sum(n_bytes_of(getattr(chosen, name)) for name in getattr(chosen, "__slots__", ()))
 
 
 class Filters:
     """Filters that were evaluated, those used last. Threads may share it."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Key, Allowed] = OrderedDict()
+        self._known: OrderedDict[Key, tuple[Allowed, int]] = OrderedDict()  # and the bytes of both
         self._lock = threading.Lock()
         self._n_bytes = 0
         self._core: Any = None
@@ -62,12 +65,15 @@ class Filters:
             self._known.clear()
             self._n_bytes = 0
 
-    def of(self, snapshot: Snapshot, member: Member, chosen: Filter | None, *, listed: bool = False) -> Allowed:
+    def of(
+        self, snapshot: Snapshot, tenant: Member | Searcher, chosen: Filter | None, *, listed: bool = False
+    ) -> Allowed:
         """Rows of a tenant that a filter allows in a snapshot; None: all that the tenant sees.
 
         ``listed``: only those that have a vector.
         """
-        key = (member.number, member.changed, chosen, listed)
+        number = tenant.number
+        key = (number, tenant.changed, chosen, listed)
         with self._lock:
             if self._core is not snapshot.core:  # compacted: rows have other numbers
                 self._core = snapshot.core
@@ -75,10 +81,10 @@ class Filters:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
-                return known
-        rows = rows_matching(snapshot, member.number, chosen)
+                return known[0]
+        rows = rows_matching(snapshot, number, chosen)
         if listed:
-            rows -= snapshot.rows_with_field(member.number, BARE)
+            rows -= snapshot.rows_with_field(number, BARE)
         found = Allowed(rows, snapshot.n_rows)
         with self._lock:
             if self._core is snapshot.core:
@@ -87,8 +93,8 @@ class Filters:
 
     def _keep(self, key: Key, found: Allowed) -> None:
         """Keep rows, and let go of those used longest ago when there is no room."""
-        old = self._known.pop(key, None)
-        self._n_bytes += found.n_bytes - (0 if old is None else old.n_bytes)
-        self._known[key] = found
+        n_bytes = found.n_bytes + n_bytes_of(key[2])
+        self._n_bytes += n_bytes - self._known.pop(key, (found, 0))[1]
+        self._known[key] = found, n_bytes
         while self._n_bytes > CACHE_BYTES and len(self._known) > 1:
-            self._n_bytes -= self._known.popitem(last=False)[1].n_bytes
+            self._n_bytes -= self._known.popitem(last=False)[1][1]

@@ -10,6 +10,7 @@ import numpy as np
 from ramet.engine.curve import DEFAULT_RECALL
 from ramet.engine.curves import curve_of, nprobe_for
 from ramet.engine.errors import UnknownTenantError
+from ramet.engine.opened import MODEL
 from ramet.engine.settings import Settings
 from ramet.storage.format import FORMAT_VERSION
 from ramet.storage.snapshot import Snapshot
@@ -42,6 +43,8 @@ def collect(snapshot: Snapshot, settings: Settings, path: Path, tenant: str | No
         "dtype": settings.dtype_name,
         "codes": settings.codes,
         "durability": settings.durability,
+        "language": settings.language,
+        "model": snapshot.meta(MODEL),
         "records": snapshot.n_live,
         "rows": snapshot.n_rows,
         "lists": sum(len(snapshot.lists(member.number)) for member in members),
@@ -61,6 +64,7 @@ def _tenant(snapshot: Snapshot, member: Member) -> dict[str, Any]:
     spread = np.percentile(lengths, [0, 50, 90, 99, 100]) if len(lengths) else np.zeros(5)
     return {
         "records": n_records,
+        "documents": snapshot.texts(number).documents,
         "lists": len(directory),
         "copies": round(float(lengths.sum()) / n_records, 4) if n_records else 0.0,
         "list_length": dict(

@@ -214,7 +214,8 @@ def test_build_keeps_integer_vectors_as_they_are(run, tmp_path):
         (["--out", "nowhere/-x"], "--out: '-x' is not a collection name"),
     ],
 )
-def test_build_names_the_wrong_option(run, data, tmp_path, options, message):
+def test_build_names_the_wrong_option(run, data, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)  # one of the places is relative
     code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", *options)
     assert code == 2
     assert out == ""
@@ -433,7 +434,7 @@ def test_ctrl_c_ends_with_130(run, built, monkeypatch):
 
 def test_every_name_in_the_table_of_options_can_be_typed():
     commands = typer.main.get_command(app).commands
-    params = [param for name in ("build", "query") for param in commands[name].params]
+    params = [param for name in ("create", "build", "add", "query", "get") for param in commands[name].params]
     assert set(OPTIONS.values()) <= {name for param in params for name in (*param.opts, param.metavar)}
 
 

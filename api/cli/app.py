@@ -8,17 +8,21 @@ from contextlib import suppress
 import typer
 
 from ramet._error import RametError
+from ramet.api.cli.add import add
 from ramet.api.cli.answer import answer, select
 from ramet.api.cli.backup import backup
 from ramet.api.cli.build import build
 from ramet.api.cli.compact import compact
+from ramet.api.cli.create import create
+from ramet.api.cli.delete import delete
 from ramet.api.cli.demo import demo
 from ramet.api.cli.errors import CLICK_ERROR, message_of
+from ramet.api.cli.get import get
 from ramet.api.cli.query import query
 from ramet.api.cli.rag import rag
 from ramet.api.cli.stats import stats
 from ramet.api.cli.tenants import tenants
-from ramet.api.cli.upsert import delete, upsert
+from ramet.api.cli.upsert import upsert
 from ramet.api.cli.verify import verify
 
 # Exit codes: 0 done, 1 `verify` found damage, 2 wrong arguments or an error of ours, 130 interrupted.
@@ -27,12 +31,14 @@ EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="ramet",
-    help="Build, query and look after collections of vectors on disk.",
+    help="Build, query and look after collections of vectors, texts and metadata on disk.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (build, upsert, delete, query, select, answer, tenants, stats, verify, compact, backup, demo):
+for _command in (
+    create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, demo,
+):  # fmt: skip
     app.command()(_command)
 app.add_typer(rag, name="rag")
 
@@ -51,7 +57,7 @@ def root(
         False, "--version", help="Print the version and stop.", callback=_show_version, is_eager=True
     ),
 ) -> None:
-    """Build, query and look after collections of vectors on disk."""
+    """Build, query and look after collections of vectors, texts and metadata on disk."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -90,8 +90,8 @@ def build(
         show_report(out, report)
 
 
-def new_place(out: Path) -> Place:
-    """Split `--out`.
+def new_place(out: Path, option: str = "--out") -> Place:
+    """Split the place of a collection that is to be made, named in errors as `option`.
 
     Raises
     ------
@@ -99,19 +99,19 @@ def new_place(out: Path) -> Place:
         There is something at the place already.
     """
     place = place_of(out)
-    refuse_mistaken(out, "--out")
+    refuse_mistaken(out, option)
     if place.name in collections_in(place.database):
-        raise InputError(taken(out))
+        raise InputError(taken(out, option))
     if out.is_dir() and any(out.iterdir()):  # not ours: do not advise to delete it
-        raise InputError(f"--out: {out} is a directory with other files; choose another --out")
+        raise InputError(f"{option}: {out} is a directory with other files; choose another {option}")
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out: {out} is a file; choose another --out")
+        raise InputError(f"{option}: {out} is a file; choose another {option}")
     return place
 
 
-def taken(out: Path) -> str:
+def taken(out: Path, option: str = "--out") -> str:
     """Say that a place is in use."""
-    return f"{out} exists already; choose another --out, or delete the directory {out} first"
+    return f"{out} exists already; choose another {option}, or delete the directory {out} first"
 
 
 def stored_dtype(vectors: NDArray[Any]) -> str:

@@ -15,25 +15,36 @@ from ramet.api.cli.inputs import InputError
 # What an argument of the Python functions is called on the command line. Where that depends on the command or on the
 # option that was given, the command says so with `shown_as`.
 OPTIONS: Mapping[str, str] = {
+    "alpha": "--alpha",
+    "chunk_tokens": "--chunk-tokens",
     "clusters": "--clusters",
     "codes": "--codes",
+    "cursor": "--cursor",
     "dim": "INPUT.npy",
     "dtype": "--dtype",
+    "durability": "--durability",
+    "embedder": "--model",
     "ids": "--ids",
     "k": "-k",
+    "language": "--language",
+    "limit": "--limit",
     "list_size": "--list-size",
     "metric": "--metric",
+    "model": "--model",
     "n_threads": "--threads",
     "name": "--out",
     "navigation": "--navigation",
     "nprobe": "--nprobe",
+    "overlap": "--overlap",
     "path": "--out",
     "prune": "--prune",
     "recall": "--recall",
     "replicas": "--replicas",
     "seed": "--seed",
     "tenant": "--tenant",
+    "text": "--text",
     "vectors": "INPUT.npy",
+    "where": "--where",
 }
 
 # The base of usage errors. BadParameter is public in every version of typer; this one moved from click into typer.
@@ -49,13 +60,16 @@ def in_options(argument: str, problem: str, names: Mapping[str, str] = OPTIONS) 
     '--threads: must be an integer from 1 to 1024, got 5000'
     >>> in_options("ids[3]", "is an empty string")
     '--ids, line 4: is an empty string'
+    >>> in_options("where['year']['$gt']", "has no order")
+    "--where['year']['$gt']: has no order"
     """
-    indexed = re.fullmatch(r"(\w+)\[(\d+)\]", argument)
+    indexed = re.fullmatch(r"(\w+)((?:\[.*\])?)", argument, re.DOTALL)
     if indexed is None:
         return f"{names.get(argument, argument)}: {problem}"
-    name = names.get(indexed[1], indexed[1])
-    line = f", line {int(indexed[2]) + 1}" if name == "--ids" else ""
-    return f"{name}{line}: {problem}"
+    name, place = names.get(indexed[1], indexed[1]), indexed[2]
+    if name == "--ids" and place:
+        return f"{name}, line {int(place[1:-1]) + 1}: {problem}"
+    return f"{name}{place if name == '--where' else ''}: {problem}"
 
 
 @contextmanager
@@ -84,7 +98,8 @@ def message_of(error: Exception) -> str:
     argument, problem = getattr(error, "argument", None), getattr(error, "problem", None)
     if isinstance(error, RametError) and argument is not None:
         return in_options(argument, str(problem))
-    return str(error)
+    text = re.sub(r"^embedder:", "--model:", str(error))
+    return text.replace('pass on_conflict="replace" or "skip"', "pass --on-conflict replace or skip")
 
 
 def _usage(error: Exception) -> str:

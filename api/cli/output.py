@@ -7,10 +7,13 @@ import json
 import math
 import sys
 from collections.abc import Container, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ramet.api.cli.values import iso
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 
 
 def plain(value: Any) -> Any:
-    """Turn dataclasses, arrays, NumPy scalars and paths into what JSON knows; inf and NaN become null."""
+    """Turn dataclasses, arrays, NumPy scalars, datetimes and paths into what JSON knows; inf and NaN become null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -30,6 +33,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, datetime):
+        return iso(value)
     if hasattr(value, "tolist"):  # NumPy arrays and scalars, without importing NumPy here
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from ramet.api.cli.errors import shown_as
 from ramet.api.cli.inputs import InputError
 
 if TYPE_CHECKING:
-    from ramet import Collection, Database
+    from ramet import Collection, Database, TextEmbedder
 
 CollectionPath = Annotated[
     Path,
@@ -98,13 +98,22 @@ def database_of(path: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Collection]:
+def opened(path: Path, load: Callable[[], TextEmbedder | None] = lambda: None) -> Iterator[Collection]:
     """Open an existing collection for the time of one command.
+
+    Parameters
+    ----------
+    path : Path
+    load : callable
+        Makes the embedder that the command needs; called when the collection is there, as it may take seconds.
 
     Raises
     ------
     RametError
-        There is no such database or collection, or it cannot be read.
+        There is no such database or collection, or it cannot be read; or its vectors are of another model.
     """
     with database_of(path) as database:
-        yield database.collection(place_of(path).name)
+        name = place_of(path).name
+        found = database.collection(name)
+        embedder = load()
+        yield found if embedder is None else database.collection(name, embedder=embedder)

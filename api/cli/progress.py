@@ -1,4 +1,4 @@
-"""A progress bar fed by `Collection.build(progress=)`."""
+"""Progress on stderr: bars fed by `Collection.build(progress=)`, and a count of embedded texts."""
 
 from __future__ import annotations
 
@@ -69,3 +69,31 @@ def stage_bars(shown: bool) -> Iterator[Callable[[str, float], None] | None]:
         bars.remove()
         raise
     bars.finish()
+
+
+@contextmanager
+def text_counter(shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Count on stderr, while the block runs, the texts that an embedder reports; yields None when not `shown`."""
+    if not shown:
+        yield None
+        return
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("embed"), TextColumn("{task.completed:,.0f} chunks"), TimeElapsedColumn())
+    progress = Progress(*columns, console=console(stderr=True), transient=True)
+    task: TaskID | None = None
+    before = 0  # of the calls that are over: an embedder counts each call from nothing
+
+    def count(done: int, total: int) -> None:
+        nonlocal task, before
+        if task is None:  # not before: an error before the first batch is to stand alone on stderr
+            task = progress.add_task("embed", total=None)
+            progress.start()
+        progress.update(task, completed=before + done)
+        before += total if done == total else 0
+
+    try:
+        yield count
+    finally:
+        if task is not None:
+            progress.live.stop()  # Progress.stop() would print an empty line where stderr is not a terminal

@@ -1,23 +1,27 @@
-"""`ramet query`: the nearest records to one vector or to each row of a file."""
+"""`ramet query`: the records nearest to a vector or to each row of a file, or best for some words, or both."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ramet.api.cli.errors import shown_as
+from ramet.api.cli.filters import Where, parse_where
+from ramet.api.cli.hits import show_hits
 from ramet.api.cli.inputs import InputError, parse_vector, read_npy
-from ramet.api.cli.output import AsJson, console, print_json, table
+from ramet.api.cli.models import Light, Model, embedder_of, refuse_light_alone
+from ramet.api.cli.output import AsJson, console, print_json
 from ramet.api.cli.place import CollectionPath, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ramet import Collection
+    from ramet import Collection, Hits, TextEmbedder
+
+Mode = Literal["dense", "keyword", "hybrid"]
 
 
 def query(
@@ -34,6 +38,19 @@ def query(
     row: Annotated[
         int | None, typer.Option(help="Take only this row of the file, from 0.", show_default="all rows")
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="What to look for, in words.", show_default=False)
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            help="By near vectors, by words (BM25), or by both.",
+            show_default="keyword for a text alone, dense for a vector or a text with --model, hybrid for both",
+        ),
+    ] = None,
+    model: Model = None,
+    light: Light = False,
+    where: Where = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many records to find.")] = 10,
     recall: Annotated[
         float | None, typer.Option(help="Share of the true nearest to find.", show_default="0.95")
@@ -47,33 +64,96 @@ def query(
         typer.Option(help="Skip lists farther than this ratio times the nearest one, above 1.", show_default=False),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Verify the checksum of every list read first.")] = False,
+    fusion: Annotated[
+        Literal["rrf", "weighted"], typer.Option(help="How --mode hybrid joins: by places, or by scores.")
+    ] = "rrf",
+    alpha: Annotated[float, typer.Option(help="Weight of the vectors in --fusion weighted, 0 to 1.")] = 0.5,
     tenant: Annotated[str, typer.Option(help="Whose records to search.")] = "default",
+    explain: Annotated[bool, typer.Option("--explain", help="Say what was read and why, and what it took.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the records nearest to a vector."""
-    if sum(given is not None for given in (vector, text_vector, like)) != 1:
-        raise InputError("give exactly one of --vector, --text-vector and --like")
+    """Find the records nearest to a vector, or best for some words, or both."""
+    n_vectors = sum(given is not None for given in (vector, text_vector, like))
+    if n_vectors > 1 or (n_vectors == 0 and text is None):
+        raise InputError("give exactly one of --vector, --text-vector and --like, or --text, or one with --text")
     if row is not None and vector is None:
         raise InputError("--row chooses a row of the file given with --vector")
     if (recall is not None) + (nprobe is not None) + exact > 1:
         raise InputError("give at most one of --recall, --nprobe and --exact")
+    chosen = mode_of(mode, n_vectors == 1, text, model, light)
     option = "--vector" if vector is not None else "--like" if like is not None else "--text-vector"
-    with opened(collection) as docs, shown_as(vectors=option, ids=option):
+    filter_ = parse_where(where)
+
+    def load() -> TextEmbedder | None:
+        return embedder_of(model, light) if model is not None and chosen != "keyword" else None
+
+    with opened(collection, load) as docs, shown_as(vectors=option, ids=option):
         metric = docs.metric
         if prune is not None and metric == "ip":
             raise InputError("--prune works on distances; with metric 'ip' use --nprobe or --recall")
-        queries = query_vectors(docs, vector, row, text_vector, like, tenant)
+        queries = query_vectors(docs, vector, row, text_vector, like, tenant) if n_vectors else None
+        if queries is not None and text is not None:
+            queries = single(queries)
         hits = docs.query(
-            queries, k, tenant=tenant, recall=recall, nprobe=nprobe, exact=exact, prune=prune, check=check
-        )
-        if not docs.count(tenant):
-            print(f"ramet: note: tenant {tenant!r} has no records in {collection}", file=sys.stderr)
+            queries, k, text=text, mode=chosen, where=filter_, tenant=tenant, recall=recall, nprobe=nprobe, exact=exact,
+            prune=prune, check=check, fusion=fusion, alpha=alpha, explain=explain,
+        )  # fmt: skip
+        note_nothing(docs, collection, tenant, chosen)
+    facts = {"collection": str(collection), "metric": metric, "k": k, "mode": chosen}
+    show(facts, hits, as_json)
+
+
+def note_nothing(docs: Collection, collection: Path, tenant: str, mode: Mode) -> None:
+    """Say on stderr when there was nothing to search in."""
+    if not docs.count(tenant):
+        print(f"ramet: note: tenant {tenant!r} has no records in {collection}", file=sys.stderr)
+    elif mode != "dense" and not docs.stats(tenant)["tenants"][tenant]["documents"]:
+        print(f"ramet: note: no record of tenant {tenant!r} in {collection} has a text", file=sys.stderr)
+
+
+def show(facts: dict[str, Any], hits: Hits, as_json: bool) -> None:
+    """Print what was found, and how, if that was asked for."""
     # The same shape for one query and for many: a list of hits for each.
     results = hits.to_list() if hits.batch else [hits.to_list()]
     if as_json:
-        print_json({"collection": str(collection), "metric": metric, "k": k, "results": results})
-    else:
-        show_hits(results)
+        explained = {} if hits.explanation is None else {"explanation": hits.explanation.to_dict()}
+        print_json({**facts, "results": results, **explained})
+        return
+    show_hits(results, distances=facts["mode"] == "dense")
+    if hits.explanation is not None:
+        console().print(str(hits.explanation), markup=False)
+
+
+def mode_of(mode: Mode | None, has_vector: bool, text: str | None, model: str | None, light: bool) -> Mode:
+    """Choose the kind of search, and refuse options that do not go together.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> mode_of(None, False, "rice", None, False), mode_of(None, False, "rice", "a/model", False)
+    ('keyword', 'dense')
+    >>> mode_of(None, True, "rice", None, False), mode_of(None, True, None, None, False)
+    ('hybrid', 'dense')
+    """
+    refuse_light_alone(model, light)
+    if text is None:
+        if model is not None:
+            raise InputError("--model makes a vector of --text, which is missing")
+        if mode not in (None, "dense"):
+            raise InputError(f"--mode {mode} needs --text")
+        return "dense"
+    if has_vector:
+        if model is not None:
+            raise InputError("--model makes a vector of --text, and there is one already")
+        if mode not in (None, "hybrid"):
+            raise InputError(f"--mode {mode} takes --text or a vector, and not both; --mode hybrid does")
+        return "hybrid"
+    if mode in ("dense", "hybrid") and model is None:
+        raise InputError(f"--mode {mode} needs a vector, or --model to make one of --text")
+    return mode or ("keyword" if model is None else "dense")
 
 
 def query_vectors(
@@ -85,9 +165,11 @@ def query_vectors(
     if text_vector is not None:
         return parse_vector(text_vector)
     assert like is not None
-    records = docs.get(ids=[like], tenant=tenant, with_vectors=True)
-    if not records or records[0].vector is None:
+    records = docs.get(ids=[like], tenant=tenant, include=["vectors"])
+    if not records:
         raise InputError(f"--like: tenant {tenant!r} has no record {like!r}")
+    if records[0].vector is None:
+        raise InputError(f"--like: record {like!r} has no vector")
     return records[0].vector
 
 
@@ -109,13 +191,14 @@ def row_of(vectors: NDArray[Any], row: int | None, path: Path) -> NDArray[Any]:
     return vectors[row]  # type: ignore[no-any-return]  # indexing an array of Any
 
 
-def show_hits(results: Sequence[Sequence[Mapping[str, Any]]]) -> None:
-    """Print one table; a batch gets a column that counts its queries."""
-    batch = len(results) > 1
-    headings = [*(["query"] if batch else []), "rank", "id", "distance", "score"]
-    rows = (
-        [*([str(i)] if batch else []), str(rank), hit["id"], f"{hit['distance']:.6g}", f"{hit['score']:.6g}"]
-        for i, hits in enumerate(results)
-        for rank, hit in enumerate(hits, start=1)
-    )
-    console().print(table(headings, rows, numbers=("query", "rank", "distance", "score")))
+def single(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Take the one vector that goes with a text.
+
+    Raises
+    ------
+    InputError
+        There are several.
+    """
+    if vectors.ndim == 2 and len(vectors) != 1:
+        raise InputError(f"--vector: --text goes with one vector, the file has {len(vectors)}; choose one with --row")
+    return vectors.reshape(-1)

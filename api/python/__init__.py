@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ramet.engine.embedding import TextEmbedder as TextEmbedder
     from ramet.engine.embedding_static import StaticEmbedder as StaticEmbedder
     from ramet.engine.embedding_tokens import TokenEmbedder as TokenEmbedder
+    from ramet.engine.errors import AnalysisMismatchError as AnalysisMismatchError
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
     from ramet.engine.errors import ConflictError as ConflictError
@@ -88,6 +89,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AccessError": "ramet.storage.errors",
     "AddReport": "ramet.engine.hits",
+    "AnalysisMismatchError": "ramet.engine.errors",
     "Answer": "ramet.engine.rag.answer",
     "AnswerStream": "ramet.engine.rag.answering",
     "ArgumentError": "ramet.engine.errors",
@@ -163,6 +165,7 @@ _HOME = {
 __all__ = [
     "AccessError",
     "AddReport",
+    "AnalysisMismatchError",
     "Answer",
     "AnswerStream",
     "ArgumentError",

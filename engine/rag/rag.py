@@ -186,6 +186,8 @@ class Rag(Answering):
     def _consider(self, text: str, place: Place, widen: bool, projection: Projection | None) -> Considered:
         """Find candidates, look once more, and make the pool."""
         clock = _Clock()
+        if self.embedder is not None:
+            self._opened.check(self.embedder)  # another process may have stored vectors of another model since
         question = retrieval.asked(self.embedder, text)
         clock.done("embed")
         found = retrieval.in_order(retrieval.retrieved(self._opened, question, place, self.n_candidates))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ramet.engine import asking, checks
-from ramet.engine.adding import DOCUMENT, START
 from ramet.engine.asking import Question
+from ramet.engine.documents import DOCUMENT, START
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.embedding_tokens import TokenEmbedder
 from ramet.engine.errors import ArgumentError
