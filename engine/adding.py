@@ -135,7 +135,7 @@ def add(
     for part in _parts(documents, chosen, embedder, *chunks):
         stored = None
         while stored is None:
-            stored = _stored(opened, part, documents.tenant, encoded, (on_conflict, timeout_s))
+            stored = _stored(opened, embedder, part, documents.tenant, (encoded, on_conflict, timeout_s))
         total += stored.report
         skipped |= stored.skipped
         n_chunks += stored.report.n_inserted + stored.report.n_replaced
@@ -150,15 +150,18 @@ def add(
     )
 
 
-def _stored(opened: Opened, part: _Part, tenant: str, encoded: bool, how: tuple[str, float]) -> Replaced | None:
+def _stored(
+    opened: Opened, embedder: TextEmbedder, part: _Part, tenant: str, how: tuple[bool, str, float]
+) -> Replaced | None:
     """Embed and store chunks; None when that has to be done again, as another process chose a projection meanwhile."""
-    embedder, codes, projection = opened.needed(), None, None
-    if encoded and part.texts:
+    vectors: Any = None
+    codes = projection = None
+    if how[0] and part.texts:
         with opened.store.read() as snapshot:
             projection = Projection.of(snapshot)
         vectors, codes, projection = embed(embedder, part.texts, projection)
-    else:
-        vectors = embedder.embed_documents(part.texts) if part.texts else None
+    elif part.texts:
+        vectors = embedder.embed_documents(part.texts)
     block_or_gaps = _known(vectors, len(part.texts), opened.settings.dim)
     names, block, bare, owners = checks.batch(part.names, block_or_gaps, tenant, opened.settings)
     content = Content(documents=part.texts, metadata=part.metadata, tokens=codes)
@@ -170,7 +173,7 @@ def _stored(opened: Opened, part: _Part, tenant: str, encoded: bool, how: tuple[
             projection.bind(writer)
 
     try:
-        return opened.live.replace(records, part.documents, bind if part.texts else None, *how)
+        return opened.live.replace(records, part.documents, bind if part.texts else None, *how[1:])
     except StaleProjectionError:
         return None
 
