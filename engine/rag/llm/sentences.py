@@ -9,9 +9,10 @@ from dataclasses import dataclass
 MOST_LETTERS = 500
 """Longer ones are cut: tables and code have no ends."""
 
-# Ends: punctuation before something that can begin a sentence; an empty line; a line before a list or indented block.
+# Ends: punctuation before something that can begin a sentence; an empty line; a line that underlines; a line before a
+# list or an indented block.
 _END = re.compile(
-    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|(?<=[。！？])|\n[ \t]*\n\s*"
+    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|(?<=[。！？])|\n[ \t]*[*=~^#-]{3,}[ \t]*(?:\n\s*|$)|\n[ \t]*\n\s*"
     r"|\n(?=[ \t]*(?:[-*+•]|\d+[.)])[ \t])|(?<=:)\n\s*"
 )
 # After these a point ends no sentence.

