@@ -47,13 +47,20 @@ class Pools:
         Candidates of each question.
     reader : Reader, optional
         Counts tokens; the embedder's tokenizer if not given.
+
+    Attributes
+    ----------
+    documents, vectors : arrays of float32, shapes (documents, dim) and (questions, dim)
+    tokens : Tokens
+    reader : Reader
+    template : Template
     """
 
     def __init__(self, of: RagSet, n: int = CANDIDATES, reader: Reader | None = None) -> None:
         self._of, self._n = of, min(n, len(of.ids))
-        self._documents = rag_texts.document_vectors(of)
-        self._vectors = rag_texts.question_vectors(of)
-        self._tokens: Tokens = rag_tokens.of_set(of)
+        self.documents = rag_texts.document_vectors(of)
+        self.vectors = rag_texts.question_vectors(of)
+        self.tokens: Tokens = rag_tokens.of_set(of)
         self.reader = reader or Reader.of(texts.embedder())
         self.template = Template()
         self._costs = np.full(len(of.ids), -1, np.int64)
@@ -61,14 +68,16 @@ class Pools:
     def of(self, numbers: Sequence[int]) -> list[Asked]:
         """The pools of questions."""
         found = [self._retrieved(number) for number in numbers]
-        self._count(np.unique(np.concatenate(found)) if found else np.empty(0, np.int64))
+        if found:
+            self.costs(np.concatenate(found))
         return [self._asked(number, places) for number, places in zip(numbers, found, strict=True)]
 
     def _retrieved(self, number: int) -> np.ndarray:
-        places: np.ndarray = np.argsort(-(self._documents @ self._vectors[number]), kind="stable")[: self._n]
+        places: np.ndarray = np.argsort(-(self.documents @ self.vectors[number]), kind="stable")[: self._n]
         return places
 
-    def _candidate(self, place: int, score: float = 0.0) -> Candidate:
+    def candidate(self, place: int, score: float = 0.0) -> Candidate:
+        """A document as a candidate."""
         of = self._of
         title = of.titles[place]
         return Candidate(
@@ -80,21 +89,23 @@ class Pools:
             metadata={"title": title} if title else None,
         )
 
-    def _count(self, places: np.ndarray) -> None:
-        """Count what has not been counted yet."""
-        new = places[self._costs[places] < 0]
-        shown = [self.template.quote(self._candidate(place), 1) + self.template.separator for place in new.tolist()]
+    def costs(self, places: np.ndarray) -> np.ndarray:
+        """Tokens of documents as rendered; what has been counted is not counted again."""
+        new = np.unique(places[self._costs[places] < 0])
+        shown = [self.template.quote(self.candidate(place), 1) + self.template.separator for place in new.tolist()]
         self._costs[new] = self.reader.counts(shown)
+        found: np.ndarray = self._costs[places]
+        return found
 
     def _asked(self, number: int, places: np.ndarray) -> Asked:
         question = self._of.questions[number]
-        relevance = (self._documents[places] @ self._vectors[number]).astype(np.float32)
+        relevance = (self.documents[places] @ self.vectors[number]).astype(np.float32)
         coverage, names = self._coverage(question, places)
         pool = Pool(
             question=question.text,
-            candidates=[self._candidate(p, float(s)) for p, s in zip(places.tolist(), relevance, strict=True)],
+            candidates=[self.candidate(p, float(s)) for p, s in zip(places.tolist(), relevance, strict=True)],
             relevance=relevance,
-            similarity=(self._documents[places] @ self._documents[places].T).astype(np.float32),
+            similarity=(self.documents[places] @ self.documents[places].T).astype(np.float32),
             coverage=coverage,
             weights=np.ones(len(names), np.float32),
             costs=self._costs[places],
@@ -105,8 +116,8 @@ class Pools:
         return Asked(question=question, pool=pool, gold=gold, shown=shown)
 
     def _coverage(self, question: Question, places: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        vectors, tokens = self._tokens.questions[question.id]
+        vectors, tokens = self.tokens.questions[question.id]
         kept = aspects(tokens)
-        starts = self._tokens.starts
-        codes = [np.asarray(self._tokens.codes[starts[place] : starts[place + 1]]) for place in places.tolist()]
-        return coverage(vectors[kept] @ self._tokens.projection, codes), [tokens[place] for place in kept]
+        starts = self.tokens.starts
+        codes = [np.asarray(self.tokens.codes[starts[place] : starts[place + 1]]) for place in places.tolist()]
+        return coverage(vectors[kept] @ self.tokens.projection, codes), [tokens[place] for place in kept]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bench.rag_pools import Asked
 from ramet.engine.rag.agent import Agent
 from ramet.engine.rag.labels import Labelled, labelled
-from ramet.engine.rag.training import Report, train
+from ramet.engine.rag.training import AgentReport, train
 
 
 def examples(pools: Mapping[str, Sequence[Asked]]) -> list[Labelled]:
@@ -30,7 +30,7 @@ def trained(pools: Mapping[str, Sequence[Asked]]) -> tuple[Agent, str]:
     return agent, said(report)
 
 
-def said(report: Report) -> str:
+def said(report: AgentReport) -> str:
     """The report of a training as a few lines."""
     fixed = max(report.fixed, key=lambda name: report.fixed[name])
     return (

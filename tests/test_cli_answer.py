@@ -164,3 +164,37 @@ def test_the_demo_says_what_to_install(run, monkeypatch, tmp_path):
 def test_the_demo_refuses_questions_beside_speed(run):
     code, _, err = run("demo", "who?", "--speed")
     assert code == 2 and "QUESTION" in err
+
+
+def test_an_agent_is_trained_from_labelled_questions(run, place, tmp_path):
+    asked = [
+        ("What is the capital of France?", "paris"),
+        ("Where does the Spree flow?", "berlin"),
+        ("Who is X?", "none"),
+    ]
+    lines = [json.dumps({"question": question, "gold": [name]}) for question, name in asked]
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n\n")
+    out = tmp_path / "agent.npz"
+    found = only_json(run, "rag", "train", place, tmp_path / "questions.jsonl", "--out", out)
+    assert found["questions"] == 3 and 0.0 <= found["report"]["validation"] <= found["report"]["best"] <= 1.0
+    assert "2" in ramet.Agent.load(out).trained_on
+    first = out.read_bytes()
+    code, text, err = run("rag", "train", place, tmp_path / "questions.jsonl", "--out", out)
+    assert code == 0 and "in cross-validation" in text, err
+    assert out.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "line 1"),
+        ("[]", "no object"),
+        ('{"gold": ["paris"]}', "question"),
+        ('{"question": "Who?", "gold": "paris"}', "list of ids"),
+        ('{"question": "What is the capital of France?", "gold": ["none"]}', "at least 2"),
+    ],
+)
+def test_wrong_questions_are_named(run, place, tmp_path, content, said):
+    (tmp_path / "questions.jsonl").write_text(content)
+    code, _, err = run("rag", "train", place, tmp_path / "questions.jsonl", "--out", tmp_path / "agent.npz")
+    assert code == 2 and said in err and not (tmp_path / "agent.npz").exists()

@@ -36,7 +36,8 @@ BENCH_NAMES = {
     *(
         f"ramet.engine.rag.{name}"
         for name in (
-            "agent", "choice", "coverage", "labels", "pool", "prompt", "strategies", "training", "utility",
+            "agent", "choice", "coverage", "labels", "pool", "prompt", "rag", "retrieval", "strategies",
+            "training", "utility",
         )
     ),
 }  # fmt: skip

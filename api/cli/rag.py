@@ -12,11 +12,13 @@ from ramet.api.cli.errors import shown_as
 from ramet.api.cli.inputs import InputError
 from ramet.api.cli.output import AsJson, console, print_json, table
 from ramet.api.cli.progress import stage_bars
+from ramet.api.cli.rag_train import train
 
 if TYPE_CHECKING:
     from ramet import CostModel
 
 rag = typer.Typer(help="Look after answers from language models.", no_args_is_help=True)
+rag.command()(train)
 
 
 @rag.command()

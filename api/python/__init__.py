@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ramet.engine.hits import Record as Record
     from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
+    from ramet.engine.rag.agent import Agent as Agent
     from ramet.engine.rag.answer import Answer as Answer
     from ramet.engine.rag.answer import Usage as Usage
     from ramet.engine.rag.answering import AnswerStream as AnswerStream
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ramet.engine.rag.errors import LlmResponseError as LlmResponseError
     from ramet.engine.rag.errors import LlmTimeoutError as LlmTimeoutError
     from ramet.engine.rag.errors import LlmUnavailableError as LlmUnavailableError
+    from ramet.engine.rag.learning import train_agent as train_agent
     from ramet.engine.rag.llm.extractive import Extractive as Extractive
     from ramet.engine.rag.llm.gguf import GgufLlm as GgufLlm
     from ramet.engine.rag.llm.named import llm_of as llm_of
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from ramet.engine.rag.rag import Rag as Rag
     from ramet.engine.rag.selection import SelectedChunk as SelectedChunk
     from ramet.engine.rag.selection import Selection as Selection
+    from ramet.engine.rag.training import AgentReport as AgentReport
     from ramet.engine.warm import warmup as warmup
     from ramet.storage.errors import AccessError as AccessError
     from ramet.storage.errors import ClosedError as ClosedError
@@ -90,6 +93,8 @@ _HOME = {
     "AccessError": "ramet.storage.errors",
     "AddReport": "ramet.engine.hits",
     "AnalysisMismatchError": "ramet.engine.errors",
+    "Agent": "ramet.engine.rag.agent",
+    "AgentReport": "ramet.engine.rag.training",
     "Answer": "ramet.engine.rag.answer",
     "AnswerStream": "ramet.engine.rag.answering",
     "ArgumentError": "ramet.engine.errors",
@@ -159,12 +164,15 @@ _HOME = {
     "chunk": "ramet.engine.chunking",
     "connect": "ramet.engine.database",
     "llm_of": "ramet.engine.rag.llm.named",
+    "train_agent": "ramet.engine.rag.learning",
     "warmup": "ramet.engine.warm",
 }
 
 __all__ = [
     "AccessError",
     "AddReport",
+    "Agent",
+    "AgentReport",
     "AnalysisMismatchError",
     "Answer",
     "AnswerStream",
@@ -237,6 +245,7 @@ __all__ = [
     "chunk",
     "connect",
     "llm_of",
+    "train_agent",
     "warmup",
 ]
 

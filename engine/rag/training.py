@@ -59,7 +59,7 @@ class Settings:
 
 
 @dataclass(slots=True, kw_only=True)
-class Report:
+class AgentReport:
     """How it went. Worth is what the labels say of the configurations chosen, a mean over groups."""
 
     train: float = 0.0
@@ -76,7 +76,7 @@ class Report:
 
 def train(
     labels: Labels, settings: Settings | None = None, progress: Callable[[int, int], object] | None = None
-) -> tuple[Agent, Report]:
+) -> tuple[Agent, AgentReport]:
     """Train an agent.
 
     Parameters
@@ -89,7 +89,7 @@ def train(
 
     Returns
     -------
-    (Agent, Report)
+    (Agent, AgentReport)
 
     Raises
     ------
@@ -102,7 +102,7 @@ def train(
         raise ArgumentError("questions", f"are {n} with known evidence among the candidates; pass at least 2")
     folds = min(how.folds, n) if how.folds >= 2 else 0
     in_all = how.members * (folds + 1)
-    report = Report()
+    report = AgentReport()
     every = np.ones(len(labels.question), np.bool_)
     network = _members(labels, every, how, lambda done: progress and progress(done, in_all))
     agent = Agent(network)
@@ -328,7 +328,7 @@ def _by_group(labels: Labels, values: F32, rows: Flags | None = None) -> float:
     return float(np.mean([values[of].mean() for of in groups]))
 
 
-def _reported(report: Report, labels: Labels, network: Network) -> None:
+def _reported(report: AgentReport, labels: Labels, network: Network) -> None:
     report.train = _by_group(labels, _worth(labels, network))
     report.best = _by_group(labels, np.nanmax(labels.worth, axis=(1, 2)))
     for row, (strategy, (name, grid)) in enumerate(GRIDS.items()):
