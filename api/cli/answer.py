@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,33 +11,31 @@ import typer
 
 import ramet
 from ramet.api.cli.errors import shown_as
+from ramet.api.cli.filters import Where, parse_where
 from ramet.api.cli.inputs import InputError
+from ramet.api.cli.models import Light, Model, embedder_of, refuse_light_alone
 from ramet.api.cli.output import AsJson, console, print_json
-from ramet.api.cli.place import CollectionPath, database_of, place_of
+from ramet.api.cli.place import CollectionPath, opened
 from ramet.api.cli.rag_report import as_document, show_answer, show_selection
 
 if TYPE_CHECKING:
-    from ramet import Answer, Rag
+    from ramet import Answer, Rag, TextEmbedder
 
 BUDGET = 1024
 
+# What arguments of the Python functions are called here.
+NAMES = {
+    "budget": "--budget", "cost": "--cost", "cost_model": "--cost-model", "latency_ms": "--latency-ms", "llm": "--llm",
+    "max_tokens": "--max-tokens", "order": "--order", "path": "--llm", "question": "QUESTION", "strategy": "--strategy",
+    "timeout_s": "--timeout",
+}  # fmt: skip
+
 Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="EMBEDDER",
-        help="Folder or name of the sentence-transformers model that made the vectors; static:FOLDER for model2vec.",
-        show_default=False,
-    ),
-]
 Strategy = Annotated[
     str, typer.Option(help="How chunks are selected: auto, topk, mmr, adaptive_k, adagres, greedy, beam or mcts.")
 ]
 Order = Annotated[str, typer.Option(help="In which order they are read: score, document or edges.")]
 Tenant = Annotated[str, typer.Option(help="Whose records to read.")]
-Where = Annotated[
-    str | None, typer.Option(metavar="JSON", help='Filter, such as \'{"lang": "en"}\'.', show_default=False)
-]
 
 
 def select(
@@ -46,6 +43,7 @@ def select(
     question: Question,
     budget: Annotated[int, typer.Option(min=1, help="Tokens that the prompt may have.")] = BUDGET,
     model: Model = None,
+    light: Light = False,
     strategy: Strategy = "auto",
     order: Order = "score",
     tenant: Tenant = "default",
@@ -53,8 +51,8 @@ def select(
     as_json: AsJson = False,
 ) -> None:
     """Show what would be read for an answer under a budget, what would not, and why."""
-    with asking(collection, model, "extractive", None) as rag:
-        found = rag.select(question, budget, tenant=tenant, where=filter_of(where), strategy=strategy, order=order)
+    with asking(collection, model, light, "extractive", None) as rag:
+        found = rag.select(question, budget, tenant=tenant, where=parse_where(where), strategy=strategy, order=order)
     if as_json:
         print_json(as_document(found))
     else:
@@ -77,6 +75,7 @@ def answer(
         Path | None, typer.Option(metavar="FILE", help="As `ramet rag calibrate` wrote it.", show_default=False)
     ] = None,
     model: Model = None,
+    light: Light = False,
     llm: Annotated[
         str, typer.Option(metavar="MODEL", help="Who answers: extractive, openai:MODEL@URL or gguf:PATH.")
     ] = "extractive",
@@ -96,16 +95,11 @@ def answer(
     options = {
         "budget": budget if budget is not None or amounts else BUDGET,
         **amounts,
-        "max_tokens": max_tokens, "timeout_s": timeout, "tenant": tenant, "where": filter_of(where),
+        "max_tokens": max_tokens, "timeout_s": timeout, "tenant": tenant, "where": parse_where(where),
         "strategy": strategy, "order": order,
     }  # fmt: skip
-    with asking(collection, model, llm, cost_model) as rag:
-        try:
-            found = streamed(rag, question, options) if stream else rag.answer(question, **options)
-        except ramet.LlmError as error:
-            if error.selection is not None and not as_json:
-                show_selection(console(stderr=True), error.selection)
-            raise
+    with asking(collection, model, light, llm, cost_model) as rag:
+        found = streamed(rag, question, options) if stream else rag.answer(question, **options)
     if as_json:
         print_json(as_document(found))
     else:
@@ -122,35 +116,13 @@ def streamed(rag: Rag, question: str, options: dict[str, Any]) -> Answer:
 
 
 @contextmanager
-def asking(collection: Path, model: str | None, llm: str, cost_model: Path | None) -> Iterator[Rag]:
+def asking(collection: Path, model: str | None, light: bool, llm: str, cost_model: Path | None) -> Iterator[Rag]:
     """Open a collection for questions; errors are in the words of the command line."""
-    names = {"model": "--model", "llm": "--llm", "cost_model": "--cost-model", "where": "--where", "budget": "--budget"}
-    names |= {"strategy": "--strategy", "order": "--order", "question": "QUESTION", "max_tokens": "--max-tokens"}
-    names |= {"cost": "--cost", "latency_ms": "--latency-ms", "timeout_s": "--timeout"}
-    with database_of(collection) as database, shown_as(**names):
-        embedder = embedder_of(model)
-        docs = database.collection(place_of(collection).name, embedder=embedder)
+    refuse_light_alone(model, light)
+
+    def load() -> TextEmbedder | None:
+        return None if model is None else embedder_of(model, light)
+
+    with shown_as(**NAMES), opened(collection, load) as docs:
         costs = None if cost_model is None else ramet.CostModel.load(cost_model)
         yield ramet.Rag(docs, llm=llm, cost_model=costs)
-
-
-def embedder_of(text: str | None) -> Any:
-    """Make the embedder that `--model` names."""
-    if text is None:
-        return None
-    kind, _, folder = text.partition("static:")
-    return ramet.StaticEmbedder(folder) if not kind and folder else ramet.Embedder(text)
-
-
-def filter_of(text: str | None) -> Any:
-    """Read `--where`.
-
-    Raises
-    ------
-    InputError
-        It is not JSON.
-    """
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise InputError(f'--where: {error}; write a filter as JSON, such as \'{{"lang": "en"}}\'') from error

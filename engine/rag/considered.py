@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ramet.engine.rag.pool import Pool
@@ -13,6 +13,8 @@ from ramet.engine.rag.utility import SetUtility, utility_for
 
 MOST_KEPT = 64
 """Questions whose pools are kept; one of 60 chunks takes some 100 KB."""
+MOST_UTILITIES = 8
+"""Of one question."""
 
 
 @dataclass(slots=True)
@@ -24,7 +26,7 @@ class Considered:
     """Id of a candidate of the second hop -> id of the chunk that brought it up."""
     stages: list[dict[str, Any]]
     """What was done to get it, with times."""
-    _utilities: dict[Hashable, SetUtility] = field(default_factory=dict)
+    _utilities: dict[Hashable, tuple[object, SetUtility]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def utility(self, given: object) -> SetUtility:
@@ -36,11 +38,13 @@ class Considered:
         """
         key = given if isinstance(given, str) else id(given)
         with self._lock:
-            # The object itself is kept, too: its id would be another one's after it is gone.
-            known = self._utilities.get(key)
-            if known is None:
-                known = self._utilities[key] = utility_for(given, self.pool)
-        return known
+            if key not in self._utilities:
+                made = utility_for(given, self.pool)
+                if len(self._utilities) >= MOST_UTILITIES:
+                    self._utilities.clear()
+                # The object itself is kept, too: after it is gone, its id would be another one's.
+                self._utilities[key] = (given, made)
+            return self._utilities[key][1]
 
 
 class Memory:
@@ -50,15 +54,15 @@ class Memory:
         self._known: OrderedDict[Hashable, Considered] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, key: Hashable, make: Callable[[], Considered]) -> tuple[Considered, bool]:
-        """What is known under a key, made if need be, and whether it was known."""
+    def of(self, key: Hashable, make: Callable[[], Considered]) -> Considered:
+        """What is known under a key, made if need be."""
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
-                return self._known[key], True
+                return replace(self._known[key], stages=[{"stage": "known", "ms": 0.0}])
         made = make()
         with self._lock:
             self._known[key] = made
             while len(self._known) > MOST_KEPT:
                 self._known.popitem(last=False)
-        return made, False
+        return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from ramet.engine.rag.prompt import Reader, Template
 from ramet.engine.rag.retrieval import Place
 from ramet.engine.rag.selection import SelectedChunk, Selection
 from ramet.engine.rag.strategies import STRATEGIES, choose, parameters_of
+from ramet.engine.rag.utility import SetUtility
 from ramet.engine.token_codes import Projection
 
 if TYPE_CHECKING:
@@ -143,30 +145,37 @@ class Rag(Answering):
         arrange = reading_order(order)
         Budget(most, text, (), self.template, self.reader)  # an impossible one is refused before any work
         place = Place(checks.tenants(tenant), filters.parse(where), self._mode(mode))
-        considered, known = self._considered(text, place, bool(widen))
+        considered = self._considered(text, place, bool(widen))
         candidates = considered.pool.candidates
         limits = Budget(most, text, candidates, self.template, self.reader)
+        value = considered.utility(utility)
+        made = self._chosen(considered, limits, strategy, parameters, value)
+        kept = limits.enforced(made.choice.order, lambda chosen: arrange(candidates, chosen))
+        reading = arrange(candidates, kept)
+        return Selection(
+            question=text,
+            chunks=_chunks(considered, made.choice, reading),
+            left_out=_left_out(considered, made.choice, kept, limits),
+            tokens=limits.used(reading),
+            budget=most,
+            utility=float(value.value(kept)),
+            strategy=made.strategy,
+            parameters=made.parameters,
+            passes=made.choice.passes,
+            seconds=time.perf_counter() - begun,
+            trace=(*considered.stages, {"stage": "choose", "ms": 1e3 * made.choice.seconds}, *made.choice.trace),
+        )
+
+    def _chosen(
+        self, considered: Considered, limits: Budget, strategy: str, parameters: dict[str, Any], value: SetUtility
+    ) -> _Made:
+        """What a strategy chooses, the one that was asked for or that the agent takes."""
         # Every cost has a separator, of which a prompt has one less than chunks.
         room = limits.for_chunks + self.reader.count(self.template.separator)
         name, settings = _configured(strategy, parameters, considered, room)
-        value = considered.utility(utility)
         limit = Limit(tokens=room, costs=considered.pool.costs)
         choice = choose(name, considered.pool, limit, value, **settings)
-        kept = limits.enforced(choice.order, lambda chosen: arrange(candidates, chosen))
-        stages = [{"stage": "known", "ms": 0.0}] if known else considered.stages
-        return Selection(
-            question=text,
-            chunks=self._chunks(considered, choice, arrange(candidates, kept)),
-            left_out=_left_out(considered, choice, kept, limits),
-            tokens=limits.used(arrange(candidates, kept)),
-            budget=most,
-            utility=float(value.value(kept)),
-            strategy=name,
-            parameters={**parameters_of(name), **settings},
-            passes=choice.passes,
-            seconds=time.perf_counter() - begun,
-            trace=(*stages, {"stage": "choose", "ms": 1e3 * choice.seconds}, *choice.trace),
-        )
+        return _Made(name, {**parameters_of(name), **settings}, choice)
 
     def _mode(self, mode: str | None) -> str:
         """How candidates are found."""
@@ -176,8 +185,8 @@ class Rag(Answering):
             raise MissingEmbedderError(self.collection.name)
         return mode
 
-    def _considered(self, text: str, place: Place, widen: bool) -> tuple[Considered, bool]:
-        """The pool of a question, and whether it was there already."""
+    def _considered(self, text: str, place: Place, widen: bool) -> Considered:
+        """The pool of a question, made if it is not known."""
         with self._opened.store.read() as snapshot:
             state, projection = snapshot.txn_id, Projection.of(snapshot)
         key = (text, place, widen, state, self.template, self.n_candidates)
@@ -188,7 +197,7 @@ class Rag(Answering):
         clock = _Clock()
         if self.embedder is not None:
             self._opened.check(self.embedder)  # another process may have stored vectors of another model since
-        question = retrieval.asked(self.embedder, text)
+        question = retrieval.asked(self.embedder, text, needed=place.mode != "keyword")
         clock.done("embed")
         found = retrieval.in_order(retrieval.retrieved(self._opened, question, place, self.n_candidates))
         clock.done("retrieve")
@@ -207,20 +216,14 @@ class Rag(Answering):
         clock.done("pool")
         return Considered(pool, more.seeds, clock.stages)
 
-    def _chunks(self, considered: Considered, choice: Choice, reading: Sequence[int]) -> tuple[SelectedChunk, ...]:
-        """The chosen chunks in reading order."""
-        pool, chunks = considered.pool, []
-        for number, i in enumerate(reading, 1):
-            one = pool.candidates[i]
-            seed = considered.seeds.get(one.id)
-            why = choice.reasons[i] if seed is None else f"brought up by {seed!r}; {choice.reasons[i]}"
-            chunks.append(
-                SelectedChunk(
-                    id=one.id, text=one.text, document=one.document, position=one.position,
-                    n_tokens=int(pool.costs[i]), why=why, number=number, score=one.score, metadata=one.metadata,
-                )
-            )  # fmt: skip
-        return tuple(chunks)
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A choice, and who made it."""
+
+    strategy: str
+    parameters: dict[str, Any]
+    choice: Choice
 
 
 class _Clock:
@@ -275,3 +278,19 @@ def _left_out(
         for i, one in enumerate(considered.pool.candidates)
         if i not in there
     )
+
+
+def _chunks(considered: Considered, choice: Choice, reading: Sequence[int]) -> tuple[SelectedChunk, ...]:
+    """The chosen chunks in reading order."""
+    pool, chunks = considered.pool, []
+    for number, i in enumerate(reading, 1):
+        one = pool.candidates[i]
+        seed = considered.seeds.get(one.id)
+        why = choice.reasons[i] if seed is None else f"brought up by {seed!r}; {choice.reasons[i]}"
+        chunks.append(
+            SelectedChunk(
+                id=one.id, text=one.text, document=one.document, position=one.position, n_tokens=int(pool.costs[i]),
+                why=why, number=number, score=one.score, metadata=one.metadata,
+            )
+        )  # fmt: skip
+    return tuple(chunks)

@@ -60,13 +60,13 @@ class Found:
     codes: I8 | None
 
 
-def asked(embedder: TextEmbedder | None, text: str) -> Asked:
+def asked(embedder: TextEmbedder | None, text: str, *, needed: bool) -> Asked:
     """The vectors of a question, from one pass of the model.
 
     Raises
     ------
     ArgumentError
-        The embedder knows no word of it.
+        They are ``needed``, and the embedder knows no word of it.
     """
     if embedder is None:
         return Asked(text, None, None, ())
@@ -77,6 +77,8 @@ def asked(embedder: TextEmbedder | None, text: str) -> Asked:
     else:
         vector = embedder.embed_queries([text])[0]
     if not vector.any():
+        if not needed:
+            return Asked(text, None, None, ())
         raise ArgumentError("question", f"{text!r} has no word that the embedder knows; pass mode='keyword'")
     return Asked(text, vector, tokens, words)
 
