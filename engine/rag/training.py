@@ -46,7 +46,7 @@ class Settings:
     rate: float = 1e-3
     decay: float = 0.3
     """Of the weights, decoupled."""
-    temperature: float = 0.1
+    temperature: float = 0.2
     """Of the soft targets, in units of worth."""
     margin: float = 1.0
     contrastive: float = 0.1
