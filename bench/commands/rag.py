@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from bench import (
-    datasets,
     machine,
     peers,
     plot_rag,
@@ -35,11 +34,6 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--sets", default=",".join(rag_texts.SETS), help=f"one or more of {', '.join(rag_texts.SETS)}")
     parser.add_argument("--budgets", default=",".join(map(str, rag_runs.BUDGETS)), help="tokens for chunks")
     parser.add_argument("--train-questions", type=options.positive, default=300, help="of a set, at most (default 300)")
-    parser.add_argument(
-        "--widen",
-        action="store_true",
-        help="candidates as ramet.Rag finds them, with the second hop (rag-widened.jsonl)",
-    )
     parser.add_argument("--agent", type=Path, default=SHIPPED, help="weights of the agent (default: as shipped)")
     parser.add_argument("--train-agent", type=Path, help="train an agent on the train half, write it here, and use it")
     parser.add_argument(
@@ -69,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
         found = rag_runs.run(train, test, agent, budgets)
         lines += [_header(name, n, len(test), len(train)) | line for line in rag_runs.lines(found)]
         print(f"  {name}: {n:,} documents, {len(train)} questions to tune on, {len(test)} to test with", flush=True)
-    kind = "rag-widened" if args.widen else "rag"
-    stem = Path(args.out) / (kind if there == list(rag_texts.SETS) else f"{kind}-{'-'.join(there)}")
+    stem = Path(args.out) / ("rag" if there == list(rag_texts.SETS) else f"rag-{'-'.join(there)}")
     records.write(stem.with_suffix(".jsonl"), lines)
     plot_rag.rag(lines, stem.with_suffix(".png"))
     print(rag_summary.text(lines))
@@ -85,13 +78,7 @@ def _pools(where: Path, name: str, args: argparse.Namespace) -> tuple[int, list[
     of = rag_texts.load(where, name)
     made = rag_pools.Pools(of)
     halves = of.of(TRAIN)[: args.train_questions], of.of(TEST)
-    if not args.widen:
-        return len(of.ids), made.of(halves[0]), made.of(halves[1])
-    from bench import rag_widened
-
-    with datasets.work_dir() as work, rag_widened.filled(of, made, work / "data") as rag:
-        train, test = (rag_widened.asked(rag, of, made, half) for half in halves)
-    return len(of.ids), train, test
+    return len(of.ids), made.of(halves[0]), made.of(halves[1])
 
 
 def _agent(args: argparse.Namespace, pools: dict[str, tuple[int, list[Asked], list[Asked]]]) -> Agent | None:
