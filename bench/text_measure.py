@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,13 +175,3 @@ def tune(queries: Queries, vectors: np.ndarray, reference: Reference) -> float:
         return mean_ndcg([fuse(dense, keyword) for dense, keyword in rankings], queries)
 
     return text_reference.tuned_alpha(judge, [round(0.1 * tenth, 1) for tenth in range(11)])
-
-
-def embedding_us(texts: Sequence[str], model: Any) -> float:
-    """Return the median time in which a model makes the vector of one query, in microseconds."""
-    took = []
-    for text in texts:
-        begun = time.perf_counter()
-        model.embed_queries([text])
-        took.append(time.perf_counter() - begun)
-    return float(np.median(took[len(took) // 5 :])) * 1e6

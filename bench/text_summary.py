@@ -11,7 +11,6 @@ from bench.text_measure import Case
 TOLERANCE = 0.01
 """Target: largest difference of Ramet's nDCG@10 from its reference."""
 OURS = "ramet"
-MEAN = "mean"
 
 
 def lines(cases: Sequence[Case]) -> list[dict[str, Any]]:

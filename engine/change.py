@@ -92,6 +92,10 @@ class Change:
         found.tidy()
         return found
 
+    def lists(self) -> dict[int, int]:
+        """Number of lists of every tenant that the transaction has changed so far."""
+        return {tenant: self.placement(tenant).n_cells for tenant in self.writer.touched}
+
     def forget(self, tenant: int) -> None:
         """Drop what is kept of a tenant that is no more."""
         self._placements.forget(tenant)

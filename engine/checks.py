@@ -239,14 +239,14 @@ def batch(
         )
     else:
         owners = [name(value, f"tenant[{i}]") for i, value in enumerate(tenant)]
-    block, bare = _with_gaps(vectors, ids, settings)
+    block, bare = with_gaps(vectors, ids, settings)
     found = record_ids(ids, len(block), owners)  # type: ignore[arg-type]
     if not isinstance(owners, str) and len(owners) != len(found):
         raise ArgumentError("tenant", f"{len(owners)} tenants for {len(found)} records; pass one name, or one for each")
     return found, block, bare, owners
 
 
-def _with_gaps(vectors: object, ids: object, settings: Settings) -> tuple[Vectors, npt.NDArray[np.bool_] | None]:
+def with_gaps(vectors: object, ids: object, settings: Settings) -> tuple[Vectors, npt.NDArray[np.bool_] | None]:
     """Vectors in the stored form, zeros where there is none, and where that is; None: nowhere."""
     if vectors is None:
         n = len(ids) if isinstance(ids, Sized) else 0

@@ -81,10 +81,9 @@ class CollectionWrites:
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
         seconds, bind = checks.seconds(timeout_s, "timeout_s"), None
-        if vectors is None and documents is not None and self._opened.embedder is not None:
-            records.checked(ids, None, documents, metadata, tenant, self._settings)  # before minutes of embedding
-            vectors, bind = adding.vectors_of_documents(self._opened, documents)
         found = records.checked(ids, vectors, documents, metadata, tenant, self._settings)
+        if vectors is None and self._opened.embedder is not None:
+            found, bind = adding.with_vectors(self._opened, found)
         return self._live.upsert(found, on_conflict=action, timeout_s=seconds, before=bind)
 
     def delete(

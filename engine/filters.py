@@ -16,10 +16,8 @@ from ramet.engine.allowed import Allowed
 from ramet.engine.contents import BARE
 from ramet.engine.filtering import matching
 from ramet.engine.forking import tell_after_fork
-from ramet.engine.searcher import Searcher
 from ramet.engine.where import Filter
 from ramet.storage.snapshot import Snapshot
-from ramet.storage.tenants import Member
 from ramet.storage.writer import Writer
 
 Rows = npt.NDArray[np.int64]
@@ -66,14 +64,13 @@ class Filters:
             self._n_bytes = 0
 
     def of(
-        self, snapshot: Snapshot, tenant: Member | Searcher, chosen: Filter | None, *, listed: bool = False
+        self, snapshot: Snapshot, tenant: int, changed: int, chosen: Filter | None, *, listed: bool = False
     ) -> Allowed:
         """Rows of a tenant that a filter allows in a snapshot; None: all that the tenant sees.
 
-        ``listed``: only those that have a vector.
+        ``changed``: transaction that changed the tenant last. ``listed``: only rows that have a vector.
         """
-        number = tenant.number
-        key = (number, tenant.changed, chosen, listed)
+        key = (tenant, changed, chosen, listed)
         with self._lock:
             if self._core is not snapshot.core:  # compacted: rows have other numbers
                 self._core = snapshot.core
@@ -82,9 +79,9 @@ class Filters:
             if known is not None:
                 self._known.move_to_end(key)
                 return known[0]
-        rows = rows_matching(snapshot, number, chosen)
+        rows = rows_matching(snapshot, tenant, chosen)
         if listed:
-            rows -= snapshot.rows_with_field(number, BARE)
+            rows -= snapshot.rows_with_field(tenant, BARE)
         found = Allowed(rows, snapshot.n_rows)
         with self._lock:
             if self._core is snapshot.core:

@@ -38,12 +38,12 @@ def page(
 ) -> Records:
     """The next records of a tenant that a filter allows, in the order of the bytes of their ids."""
     with opened.store.read() as snapshot:
-        number = snapshot.tenant_number(tenant)
-        member = None if number is None else snapshot.member(number)
-        if number is None or member is None:
+        member = snapshot.member_named(tenant)
+        if member is None:
             return Records()
+        number = member.number
         wanted = member.n_records + 1 if limit is None else limit + 1  # one more tells whether there is a next page
-        rows = None if chosen is None else opened.filters.of(snapshot, member, chosen).bitmap
+        rows = None if chosen is None else opened.filters.of(snapshot, number, member.changed, chosen).bitmap
         if rows is not None and len(rows) * SPARSE <= member.n_records:
             names, found = _sorted(snapshot, rows, after, wanted)
         else:
@@ -88,8 +88,9 @@ def cursor_after(name: str) -> str:
 def count_matching(opened: Opened, tenant: str, chosen: Filter | None) -> int:
     """Records of a tenant that a filter allows; all of them for None."""
     with opened.store.read() as snapshot:
-        number = snapshot.tenant_number(tenant)
-        member = None if number is None else snapshot.member(number)
+        member = snapshot.member_named(tenant)
         if member is None:
             return 0
-        return member.n_records if chosen is None else opened.filters.of(snapshot, member, chosen).count
+        if chosen is None:
+            return member.n_records
+        return opened.filters.of(snapshot, member.number, member.changed, chosen).count

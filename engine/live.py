@@ -119,7 +119,7 @@ class Live:
                     upsert.refuse(change.writer, later, on_conflict)
                 report += upsert.write(change, batch, on_conflict)
                 self._settle(change, len(batch))
-                changed = {tenant: change.placement(tenant).n_cells for tenant in change.writer.touched}
+                changed = change.lists()
             self._remeasure.after(changed, len(batch), busy=time.monotonic() - begun > BUSY_S)
         return report
 
@@ -151,7 +151,7 @@ class Live:
                 before(writer)
             found = replaced(change, records, documents, on_conflict)
             self._settle(change, len(records.names))
-            changed = {tenant: change.placement(tenant).n_cells for tenant in writer.touched}
+            changed = change.lists()
         self._remeasure.after(changed, len(records.names), busy=time.monotonic() - begun > BUSY_S)
         return found
 
@@ -175,7 +175,7 @@ class Live:
                 owner = known(change.writer, tenant, "tenant")
                 rows = np.array(rows_matching(change.writer, owner, chosen), np.int64)
                 own = rows[change.writer.homes_of(rows).owners == owner]
-                part = change.writer.slot_ids(own if whole else own[:CHUNK])
+                part = change.writer.ids_of(own if whole else own[:CHUNK])
                 total += upsert.delete(change, owner, part)
                 self._settle(change, len(part))
             if whole or len(own) <= CHUNK:
@@ -190,7 +190,7 @@ class Live:
                 sharing.refuse_grant(change.writer, names if first == 0 else part, tenant, to)
                 total += sharing.grant(change, part, tenant, to)
                 self._settle(change, min(size, len(names) - first))
-                changed = {number: change.placement(number).n_cells for number in change.writer.touched}
+                changed = change.lists()
             self._remeasure.after(changed, min(size, len(names) - first))
         return total
 

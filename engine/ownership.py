@@ -31,4 +31,4 @@ def refuse_foreign_rows(reader: Snapshot | Writer, owner: int, tenant: str, rows
     """Raise `NotOwnerError` when some of the rows are of records that another tenant granted to this one."""
     foreign = rows[reader.homes_of(rows).owners != owner]
     if len(foreign):
-        raise NotOwnerError(tenant, reader.slot_ids(foreign) if isinstance(reader, Writer) else reader.ids_of(foreign))
+        raise NotOwnerError(tenant, reader.ids_of(foreign))

@@ -49,7 +49,7 @@ def replaced(change: Change, records: Records, documents: list[str], on_conflict
         refuse_taken(writer, number, tenant, [*records.names, *documents], documents)
         old = rows_of_documents(writer, number, documents)
         refuse_foreign_rows(writer, number, tenant, old)
-        stale = sorted(set(writer.slot_ids(old)) - set(records.names))
+        stale = sorted(set(writer.ids_of(old)) - set(records.names))
         upsert.delete(change, number, stale)
     report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
     for batch in records.batches(max(1, len(records.names))):

@@ -101,11 +101,6 @@ class Searcher:
         self._sorted: U32 | None = None
         self._fill(snapshot)
 
-    @property
-    def number(self) -> int:
-        """Number of the tenant, under the name that `Member` has for it."""
-        return self.tenant
-
     def _take(self, snapshot: Snapshot, member: Member) -> None:
         """Take over what does not depend on the lists."""
         self.tenant = member.number

@@ -76,12 +76,11 @@ class Searchers:
                 return known
             if known.changed > snapshot.txn_id:
                 raise StaleSnapshotError
-        number = snapshot.tenant_number(tenant)
-        member = None if number is None else snapshot.member(number)
+        member = snapshot.member_named(tenant)
         if member is None:
             self._forget(tenant)
             return None
-        if known is not None and (known.tenant, known.changed) == (number, member.changed):
+        if known is not None and (known.tenant, known.changed) == (member.number, member.changed):
             if known.bases == bases_of(snapshot):
                 known.valid_to = snapshot.txn_id
                 return known

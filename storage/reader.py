@@ -143,6 +143,11 @@ class CatalogReader:
         value = self._reading().get(key)
         return None if value is None else self._member(key, value)
 
+    def member_named(self, name: str) -> Member | None:
+        """Return what is kept of a tenant, by its name; None for an unknown one. Errors as `member`."""
+        number = self.tenant_number(name)
+        return None if number is None else self.member(number)
+
     def _member(self, key: bytes, value: bytes) -> Member:
         content = catalog.unsummed(key, value, self._place()[0])
         number = catalog.U32_KEY.unpack(key[1:])[0]

@@ -22,6 +22,10 @@ from ramet.storage.transaction import WriteTransaction
 _INSIDE_BYTES = 1500
 
 
+Entry = tuple[bytes, list[int]]
+Run = tuple[bytes, npt.NDArray[np.uint64], npt.NDArray[np.uint32]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chunk:
     """Records whose rows share a bitmap."""
@@ -52,11 +56,7 @@ class FieldWriter(WriteTransaction, FieldReader):
         TypeError
             A value is of another type.
         """
-        numbers, order = self._checked(tenant, rows, metadata)
-        seen = self._seen(tenant, numbers)
-        new = numbers[~seen], [metadata[i] for i in order[~seen].tolist()]
-        chunks = _chunked(*new)
-        entries, pairs = _entries(tenant, chunks), _numbers(tenant, chunks)
+        entries, pairs = self._of_rows(tenant, rows, metadata, seen=False)
         with self._step(CATALOG) as txn:
             self._touch(tenant)
             for key, more in entries:
@@ -80,11 +80,7 @@ class FieldWriter(WriteTransaction, FieldReader):
         ValueError, TypeError
             As `see_rows`.
         """
-        numbers, order = self._checked(tenant, rows, metadata)
-        seen = self._seen(tenant, numbers)
-        old = numbers[seen], [metadata[i] for i in order[seen].tolist()]
-        chunks = _chunked(*old)
-        entries, pairs = _entries(tenant, chunks), _numbers(tenant, chunks)
+        entries, pairs = self._of_rows(tenant, rows, metadata, seen=True)
         with self._step(CATALOG) as txn:
             self._touch(tenant)
             for key, gone in entries:
@@ -97,6 +93,15 @@ class FieldWriter(WriteTransaction, FieldReader):
         with self._step(CATALOG) as txn:
             for table in (catalog.VISIBLE, catalog.VALUES, catalog.NUMBERS):
                 catalog.delete_range(txn, table + catalog.U32_KEY.pack(tenant))
+
+    def _of_rows(
+        self, tenant: int, rows: npt.NDArray[Any], metadata: Sequence[Record | None], *, seen: bool
+    ) -> tuple[list[Entry], list[Run]]:
+        """Return what the tables hold of those of the rows that the tenant sees, or does not see yet."""
+        numbers, order = self._checked(tenant, rows, metadata)
+        chosen = self._seen(tenant, numbers) == seen
+        chunks = _chunked(numbers[chosen], [metadata[i] for i in order[chosen].tolist()])
+        return _entries(tenant, chunks), _numbers(tenant, chunks)
 
     def _checked(self, tenant: int, rows: npt.NDArray[Any], metadata: Sequence[Record | None]) -> tuple[I64, I64]:
         """Return the rows in order, and their order in the arguments."""
@@ -166,7 +171,7 @@ def _chunked(rows: I64, metadata: list[Record | None]) -> list[_Chunk]:
     return found
 
 
-def _entries(tenant: int, chunks: list[_Chunk]) -> list[tuple[bytes, list[int]]]:
+def _entries(tenant: int, chunks: list[_Chunk]) -> list[Entry]:
     """Return (key of VISIBLE or VALUES, rows), in the order of the keys: neighbours are written together."""
     start = catalog.VISIBLE + catalog.U32_KEY.pack(tenant)
     entries = [(start + chunk.key, chunk.rows) for chunk in chunks]
@@ -179,7 +184,7 @@ def _key_of(entry: tuple[bytes, list[int]]) -> bytes:
     return entry[0]
 
 
-def _numbers(tenant: int, chunks: list[_Chunk]) -> list[tuple[bytes, npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]:
+def _numbers(tenant: int, chunks: list[_Chunk]) -> list[Run]:
     """Return (start of the keys of NUMBERS, codes, rows) for every field and kind, in the order of the keys."""
     found: dict[bytes, tuple[list[Any], list[int], int]] = {}
     for chunk in chunks:

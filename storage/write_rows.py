@@ -254,7 +254,7 @@ class RowWriter(ContentWriter):
         found: U8 = table[wanted].view(np.uint8).reshape(len(wanted), stride)
         return found
 
-    def slot_ids(self, rows: npt.NDArray[Any]) -> list[str]:
+    def ids_of(self, rows: npt.NDArray[Any]) -> list[str]:
         """Return the ids of rows.
 
         Raises

@@ -3,11 +3,13 @@
 import hashlib
 import importlib.machinery
 import importlib.util
+import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,3 +50,28 @@ for _name in ("tests", "bench"):
 # No deadline: the first example of a test may compile a kernel.
 settings.register_profile("ramet", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ramet")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run one command line; returns (exit code, stdout, stderr)."""
+    from ramet.api.cli.app import main
+
+    def call(*argv):
+        capsys.readouterr()
+        code = main([str(part) for part in argv])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def only_json(run):
+    """Run with --json: stdout must be one document."""
+
+    def call(*argv):
+        code, out, err = run(*argv, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return call

@@ -44,36 +44,17 @@ def built(data, tmp_path_factory):
     return place
 
 
-@pytest.fixture
-def run(capsys):
-    """Run one command line; returns (exit code, stdout, stderr)."""
-
-    def call(*argv):
-        capsys.readouterr()
-        code = main([str(part) for part in argv])
-        return code, *capsys.readouterr()
-
-    return call
-
-
-def only_json(run, *argv):
-    """Run with --json: stdout must be one document."""
-    code, out, err = run(*argv, "--json")
-    assert code == 0, err
-    return json.loads(out)
-
-
 # build
 
 
-def test_build_prints_the_recall_curve_and_the_default_probes(run, tmp_path):
+def test_build_prints_the_recall_curve_and_the_default_probes(run, only_json, tmp_path):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((2100, 8)).astype(np.float32))
     code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
     assert code == 0, err
     assert "2,100 records" in out
     assert "recall@10" in out
     assert "by default (recall 0.95)" in out
-    document = only_json(run, "build", tmp_path / "v.npy", "--out", tmp_path / "db" / "w")
+    document = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "w")
     assert {"k", "nprobe", "recall"} <= set(document["report"]["curve"][0])
 
 
@@ -99,30 +80,30 @@ def test_a_report_counts_one_posting_list_in_the_singular(capsys):
     assert "A query reads 1 posting list by default" in out
 
 
-def test_build_with_json_says_what_was_built(run, data, tmp_path):
+def test_build_with_json_says_what_was_built(only_json, data, tmp_path):
     place = tmp_path / "db" / "v"
-    document = only_json(run, "build", data / "vectors.npy", "--out", place, "--metric", "l2", "--codes", "sq8")
+    document = only_json("build", data / "vectors.npy", "--out", place, "--metric", "l2", "--codes", "sq8")
     assert document["collection"] == str(place)
     assert (document["metric"], document["dtype"], document["codes"]) == ("l2", "float32", "sq8")
     assert document["report"]["n_records"] == N
 
 
 @pytest.mark.parametrize(("dtype", "codes"), [("float32", "sq8"), ("int8", "none")])
-def test_build_with_json_resolves_automatic_codes(run, tmp_path, dtype, codes):
+def test_build_with_json_resolves_automatic_codes(only_json, tmp_path, dtype, codes):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).integers(-99, 99, (50, 8)).astype(dtype))
-    document = only_json(run, "build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
-    assert document["codes"] == codes == only_json(run, "stats", tmp_path / "db" / "v")["codes"]
+    document = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
+    assert document["codes"] == codes == only_json("stats", tmp_path / "db" / "v")["codes"]
 
 
-def test_build_takes_list_size_replicas_and_navigation(run, data, tmp_path):
+def test_build_takes_list_size_replicas_and_navigation(only_json, data, tmp_path):
     command = ["build", data / "vectors.npy", "--replicas", "1", "--navigation", "hnsw"]
     reports = [
-        only_json(run, *command, "--list-size", size, "--out", tmp_path / "db" / f"v{size}")["report"]
+        only_json(*command, "--list-size", size, "--out", tmp_path / "db" / f"v{size}")["report"]
         for size in ("16", "128")
     ]
     assert reports[0]["n_lists"] > reports[1]["n_lists"]
     assert [report["n_replicas"] for report in reports] == [1, 1]
-    hits = only_json(run, "query", tmp_path / "db" / "v16", "--like", "5", "-k", "1")["results"]
+    hits = only_json("query", tmp_path / "db" / "v16", "--like", "5", "-k", "1")["results"]
     assert hits[0][0]["id"] == "5"
 
 
@@ -133,11 +114,11 @@ def test_build_shows_progress_on_stderr_only(data, tmp_path):
     assert "100%" not in done.stdout
 
 
-def test_build_twice_is_refused_and_leaves_the_first(run, data, built):
+def test_build_twice_is_refused_and_leaves_the_first(run, only_json, data, built):
     code, out, err = run("build", data / "vectors.npy", "--out", built)
     assert (code, out) == (2, "")
     assert err == f"ramet: {built} exists already; choose another --out, or delete the directory {built} first\n"
-    assert only_json(run, "stats", built)["records"] == N
+    assert only_json("stats", built)["records"] == N
 
 
 def test_a_database_in_place_of_a_collection_is_refused(run, data, built):
@@ -186,10 +167,10 @@ def test_a_build_that_fails_leaves_no_collection(run, data, tmp_path):
         assert database.collections() == []
 
 
-def test_build_keeps_integer_vectors_as_they_are(run, tmp_path):
+def test_build_keeps_integer_vectors_as_they_are(only_json, tmp_path):
     vectors = np.random.default_rng(0).integers(0, 256, (300, 8)).astype(np.uint8)
     np.save(tmp_path / "v.npy", vectors)
-    document = only_json(run, "build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
+    document = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
     assert document["dtype"] == "uint8"
 
 
@@ -229,8 +210,8 @@ def test_build_names_the_wrong_option(run, data, tmp_path, monkeypatch, options,
 # query
 
 
-def test_query_finds_a_record_like_itself(run, built):
-    document = only_json(run, "query", built, "--like", "word-5", "-k", "3")
+def test_query_finds_a_record_like_itself(only_json, built):
+    document = only_json("query", built, "--like", "word-5", "-k", "3")
     (hits,) = document["results"]
     assert len(hits) == 3
     assert hits[0]["id"] == "word-5"
@@ -238,26 +219,26 @@ def test_query_finds_a_record_like_itself(run, built):
     assert set(hits[0]) == {"id", "distance", "score"}
 
 
-def test_query_with_a_file_of_vectors_answers_each_row(run, data, built):
-    document = only_json(run, "query", built, "--vector", data / "queries.npy", "--exact")
+def test_query_with_a_file_of_vectors_answers_each_row(only_json, data, built):
+    document = only_json("query", built, "--vector", data / "queries.npy", "--exact")
     assert [hits[0]["id"] for hits in document["results"]] == [f"word-{i}" for i in range(4)]
 
 
-def test_query_with_one_row_of_a_file(run, data, built):
-    document = only_json(run, "query", built, "--vector", data / "queries.npy", "--row", "2", "--nprobe", "8")
+def test_query_with_one_row_of_a_file(only_json, data, built):
+    document = only_json("query", built, "--vector", data / "queries.npy", "--row", "2", "--nprobe", "8")
     (hits,) = document["results"]
     assert hits[0]["id"] == "word-2"
 
 
-def test_query_with_a_vector_in_text(run, data, built):
+def test_query_with_a_vector_in_text(only_json, data, built):
     vector = ",".join(str(x) for x in np.load(data / "vectors.npy")[9])
-    document = only_json(run, "query", built, f"--text-vector={vector}", "--recall", "0.99")
+    document = only_json("query", built, f"--text-vector={vector}", "--recall", "0.99")
     assert document["results"][0][0]["id"] == "word-9"
-    assert only_json(run, "query", built, f"--text-vector=[{vector}]")["results"][0][0]["id"] == "word-9"
+    assert only_json("query", built, f"--text-vector=[{vector}]")["results"][0][0]["id"] == "word-9"
 
 
-def test_query_can_prune_and_check_what_it_reads(run, built):
-    document = only_json(run, "query", built, "--like", "word-5", "--prune", "1.01", "--check", "-k", "1")
+def test_query_can_prune_and_check_what_it_reads(only_json, built):
+    document = only_json("query", built, "--like", "word-5", "--prune", "1.01", "--check", "-k", "1")
     assert document["results"][0][0]["id"] == "word-5"
 
 
@@ -308,9 +289,9 @@ def test_one_row_files_and_single_vectors_say_so(tmp_path):
         row_of(np.zeros(3), 0, tmp_path)
 
 
-def test_prune_with_inner_products_speaks_of_options(run, data, tmp_path):
+def test_prune_with_inner_products_speaks_of_options(run, only_json, data, tmp_path):
     place = tmp_path / "db" / "v"
-    only_json(run, "build", data / "vectors.npy", "--out", place, "--metric", "ip")
+    only_json("build", data / "vectors.npy", "--out", place, "--metric", "ip")
     code, _, err = run("query", place, "--like", "5", "--prune", "2")
     assert code == 2
     assert "use --nprobe or --recall" in err
@@ -327,8 +308,8 @@ def test_query_of_a_tenant_without_records_has_no_hits_and_says_so(run, built):
 # stats, verify, backup
 
 
-def test_stats_for_people_and_for_machines(run, built):
-    facts = only_json(run, "stats", built)
+def test_stats_for_people_and_for_machines(run, only_json, built):
+    facts = only_json("stats", built)
     assert (facts["records"], facts["dim"], facts["metric"]) == (N, DIM, "cosine")
     code, out, _ = run("stats", built)
     assert code == 0
@@ -336,8 +317,8 @@ def test_stats_for_people_and_for_machines(run, built):
     assert "600" in out
 
 
-def test_verify_of_a_sound_collection(run, built):
-    document = only_json(run, "verify", built)
+def test_verify_of_a_sound_collection(run, only_json, built):
+    document = only_json("verify", built)
     assert document["ok"] is True
     assert document["collection"] == str(built)
     assert document["problems"] == []
@@ -345,13 +326,13 @@ def test_verify_of_a_sound_collection(run, built):
     assert (code, "No problem found" in out) == (0, True)
 
 
-def test_backup_is_a_collection_and_damage_in_it_is_found(run, built, tmp_path):
+def test_backup_is_a_collection_and_damage_in_it_is_found(run, only_json, built, tmp_path):
     copy = tmp_path / "copies" / "one"
     copy.parent.mkdir()
-    document = only_json(run, "backup", built, copy)
+    document = only_json("backup", built, copy)
     assert document["copy"] == str(copy)
     assert document["n_bytes"] > 0
-    assert only_json(run, "query", copy, "--like", "word-5")["results"][0][0]["id"] == "word-5"
+    assert only_json("query", copy, "--like", "word-5")["results"][0][0]["id"] == "word-5"
 
     with (copy / "postings.bin").open("r+b") as file:
         file.seek(4096)
@@ -363,7 +344,7 @@ def test_backup_is_a_collection_and_damage_in_it_is_found(run, built, tmp_path):
     assert json.loads(out)["problems"][0]["file"].endswith("postings.bin")
     code, out, _ = run("verify", copy)
     assert (code, "postings.bin" in out) == (1, True)
-    assert only_json(run, "verify", built)["ok"], "damage in the copy is not damage in the original"
+    assert only_json("verify", built)["ok"], "damage in the copy is not damage in the original"
 
 
 def test_backup_over_something_is_refused(run, built, tmp_path):
@@ -523,8 +504,8 @@ def test_examiner_does_not_punish_ties():
     assert examiner.recall([["d"]]) == 0
 
 
-def test_demo_on_some_of_the_words(run, tmp_path):
-    document = only_json(run, "demo", "--speed", "--dir", tmp_path, "--rows", "3000", "--queries", "60")
+def test_demo_on_some_of_the_words(run, only_json, tmp_path):
+    document = only_json("demo", "--speed", "--dir", tmp_path, "--rows", "3000", "--queries", "60")
     assert [point["asked"] for point in document["targets"]] == [0.9, 0.95, 0.99]
     assert document["curve"][-1]["measured"]["recall"] > document["curve"][0]["measured"]["recall"]
     assert document["report"]["n_records"] == 2940
@@ -534,16 +515,16 @@ def test_demo_on_some_of_the_words(run, tmp_path):
     assert code == 0, err
     assert "recall=0.95" in out
     assert "demo-glove50.png" in out
-    assert only_json(run, "stats", tmp_path / "ramet-demo" / "glove50")["records"] == 980
+    assert only_json("stats", tmp_path / "ramet-demo" / "glove50")["records"] == 980
 
 
-def test_demo_leaves_alone_what_it_did_not_make(run, tmp_path):
+def test_demo_leaves_alone_what_it_did_not_make(run, only_json, tmp_path):
     vectors = np.eye(4, dtype=np.float32)
     for folder in (tmp_path, tmp_path / "ramet-demo"):
         with ramet.connect(folder) as database:
             database.create_collection("glove50", dim=4).build(vectors)
         code, out, err = run("demo", "--speed", "--dir", tmp_path, "--rows", "500", "--queries", "10")
-        assert len(only_json(run, "query", folder / "glove50", "--like", "1", "-k", "4")["results"][0]) == 4
+        assert len(only_json("query", folder / "glove50", "--like", "1", "-k", "4")["results"][0]) == 4
         if folder != tmp_path:
             assert (code, out, err.count("\n")) == (2, "", 1)
             assert "ramet-demo exists and was not made by ramet demo" in err

@@ -31,24 +31,6 @@ def place(tmp_path_factory):
     return folder / "texts"
 
 
-@pytest.fixture
-def run(capsys):
-    """Run one command line; returns (exit code, stdout, stderr)."""
-
-    def call(*argv):
-        capsys.readouterr()
-        code = main([str(part) for part in argv])
-        return code, *capsys.readouterr()
-
-    return call
-
-
-def only_json(run, *argv):
-    code, out, err = run(*argv, "--json")
-    assert code == 0, err
-    return json.loads(out)
-
-
 def test_an_answer_with_its_places(run, place):
     code, out, err = run("answer", place, QUESTION, "--budget", "300", "--strategy", "topk")
     assert code == 0, err
@@ -57,18 +39,18 @@ def test_an_answer_with_its_places(run, place):
     assert "of 300 allowed" in out
 
 
-def test_an_answer_for_machines(run, place):
-    found = only_json(run, "answer", place, QUESTION, "--strategy", "topk", "--where", '{"topic": "city"}')
+def test_an_answer_for_machines(only_json, place):
+    found = only_json("answer", place, QUESTION, "--strategy", "topk", "--where", '{"topic": "city"}')
     assert found["in_context"] and found["citations"][0]["id"] == "paris"
     assert {one["id"] for one in found["selection"]["chunks"]} <= {"paris", "berlin"}
     assert found["selection"]["budget"] == 1024
 
 
-def test_a_selection_says_why(run, place):
+def test_a_selection_says_why(run, only_json, place):
     code, out, err = run("select", place, QUESTION, "--budget", "300", "--strategy", "topk")
     assert code == 0, err
     assert "Read" in out and "paris" in out and "tokens" in out
-    found = only_json(run, "select", place, QUESTION, "--budget", "300")
+    found = only_json("select", place, QUESTION, "--budget", "300")
     assert found["tokens"] <= found["budget"] == 300
     assert all(one["why"] for one in [*found["chunks"], *found["left_out"]])
 
@@ -89,29 +71,29 @@ def test_a_backend_that_fails_is_one_line(run, place):
     assert "says 400: no, and here is why" in err and err.count("\n") == 1
 
 
-def test_calibration_and_budgets_in_time_and_money(run, place, tmp_path):
+def test_calibration_and_budgets_in_time_and_money(run, only_json, place, tmp_path):
     file = tmp_path / "cost.json"
     with LlmServer() as server:
         llm = f"openai:counting@{server.base_url}"
         command = ["rag", "calibrate", "--llm", llm, "--prompts", "32,400", "--outputs", "1,30", "--repeats", "1"]
-        made = only_json(run, *command, "--out", file, "--price-in", "1000000")
+        made = only_json(*command, "--out", file, "--price-in", "1000000")
         assert made["cost_model"]["n_measured"] == 4
         code, out, err = run(*command, "--out", file, "--price-in", "1000000")
         assert code == 0, err
         assert "Every further token" in out
-    found = only_json(run, "answer", place, QUESTION, "--cost-model", file, "--cost", "150")
+    found = only_json("answer", place, QUESTION, "--cost-model", file, "--cost", "150")
     assert found["selection"]["budget"] == 150
-    timed = only_json(run, "answer", place, QUESTION, "--cost-model", file, "--latency-ms", "60000")
+    timed = only_json("answer", place, QUESTION, "--cost-model", file, "--latency-ms", "60000")
     assert timed["selection"]["budget"] <= 400
 
 
-def test_a_static_model_as_embedder(run, tmp_path):
+def test_a_static_model_as_embedder(only_json, tmp_path):
     folder = static_model(tmp_path / "model")
     with ramet.connect(tmp_path / "db") as database:
         docs = database.create_collection("texts", embedder=ramet.StaticEmbedder(folder))
         docs.add_texts(["the quick brown fox jumps over the lazy dog"], ["fox"])
     place = tmp_path / "db" / "texts"
-    found = only_json(run, "select", place, "the quick fox", "--model", folder, "--light", "--budget", "300")
+    found = only_json("select", place, "the quick fox", "--model", folder, "--light", "--budget", "300")
     assert [one["id"] for one in found["chunks"]] == ["fox"]
 
 
@@ -166,7 +148,7 @@ def test_the_demo_refuses_questions_beside_speed(run):
     assert code == 2 and "QUESTION" in err
 
 
-def test_an_agent_is_trained_from_labelled_questions(run, place, tmp_path):
+def test_an_agent_is_trained_from_labelled_questions(run, only_json, place, tmp_path):
     asked = [
         ("What is the capital of France?", "paris"),
         ("Where does the Spree flow?", "berlin"),
@@ -175,7 +157,7 @@ def test_an_agent_is_trained_from_labelled_questions(run, place, tmp_path):
     lines = [json.dumps({"question": question, "gold": [name]}) for question, name in asked]
     (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n\n")
     out = tmp_path / "agent.npz"
-    found = only_json(run, "rag", "train", place, tmp_path / "questions.jsonl", "--out", out)
+    found = only_json("rag", "train", place, tmp_path / "questions.jsonl", "--out", out)
     assert found["questions"] == 3 and 0.0 <= found["report"]["validation"] <= found["report"]["best"] <= 1.0
     assert "2" in ramet.Agent.load(out).trained_on
     first = out.read_bytes()

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import ramet
-from ramet.api.cli.app import main
 
 N, DIM = 300, 8
 
@@ -20,18 +19,6 @@ def place(tmp_path):
     with ramet.connect(tmp_path / "db") as db:
         db.create_collection("docs", DIM, "l2")
     return tmp_path / "db" / "docs"
-
-
-@pytest.fixture
-def run(capsys):
-    """Run one command line; returns (exit code, stdout, stderr)."""
-
-    def call(*argv):
-        capsys.readouterr()
-        code = main([str(part) for part in argv])
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def upsert(place, *more):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import ramet
-from ramet.api.cli.app import main
 from tests.engine.models import bert_model, static_model
 
 # transformers and torch announce what will change in versions to come when they are imported.
@@ -35,30 +34,6 @@ def texts(tmp_path):
     file = tmp_path / "texts.jsonl"
     file.write_text("".join(json.dumps(text) + "\n" for text in TEXTS), "utf-8")
     return file
-
-
-@pytest.fixture
-def run(capsys):
-    """Run one command line; returns (exit code, stdout, stderr)."""
-
-    def call(*argv):
-        capsys.readouterr()
-        code = main([str(part) for part in argv])
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def only_json(run):
-    """Run with --json: stdout must be one document."""
-
-    def call(*argv):
-        code, out, err = run(*argv, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
 
 
 @pytest.mark.parametrize("kind", ["static", "transformer"])

@@ -11,7 +11,6 @@ import pytest
 
 import ramet
 from ramet.api.cli import upsert as upserting
-from ramet.api.cli.app import main
 from ramet.api.cli.columns import Column, cut, fitted
 from ramet.api.cli.inputs import InputError
 from ramet.api.cli.lines import pieces
@@ -34,30 +33,6 @@ RECORDS = [
 def write(path, records):
     path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
     return path
-
-
-@pytest.fixture
-def run(capsys):
-    """Run one command line; returns (exit code, stdout, stderr)."""
-
-    def call(*argv):
-        capsys.readouterr()
-        code = main([str(part) for part in argv])
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def only_json(run):
-    """Run with --json: stdout must be one document."""
-
-    def call(*argv):
-        code, out, err = run(*argv, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
 
 
 @pytest.fixture

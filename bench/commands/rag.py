@@ -46,14 +46,7 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure every set that is there."""
-    where = texts.folder(args.text)
-    if where is None:
-        raise ValueError("no texts: name their folder with --text DIR or RAMET_BENCH_TEXT (bench/texts.py says what)")
-    asked = peers.split(args.sets)
-    there = texts.found(where, asked)
-    for name in asked:
-        if name not in there:
-            print(f"skipped {name}: not in {where}", flush=True)
+    where, there = texts.asked(args.text, args.sets)
     budgets = [int(one) for one in peers.split(args.budgets)]
     print(machine.short(machine.describe()), machine.commit(), flush=True)
     pools = {name: _pools(where, name, args) for name in there}

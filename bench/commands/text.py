@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import datasets, machine, peers, plot_text, records, text_measure, text_summary, texts
+from bench import datasets, machine, plot_text, records, text_measure, text_summary, texts
 from bench.commands import options
 from bench.text_measure import Material
 from bench.text_reference import Reference
@@ -27,14 +27,7 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure every set that is there."""
-    where = texts.folder(args.text)
-    if where is None:
-        raise ValueError("no texts: name their folder with --text DIR or RAMET_BENCH_TEXT (bench/texts.py says what)")
-    asked = peers.split(args.sets)
-    there = texts.found(where, asked)
-    for name in asked:
-        if name not in there:
-            print(f"skipped {name}: not in {where}", flush=True)
+    where, there = texts.asked(args.text, args.sets)
     print(machine.short(machine.describe()), machine.commit(), flush=True)
     sets = {name: texts.load(where, name) for name in there}
     alpha = None if args.no_tuning else _alpha(sets)

@@ -1,6 +1,8 @@
 """The contenders, one file each, made by name."""
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from bench.peers.base import Contender
 
@@ -30,11 +32,43 @@ def make(name: str) -> Contender:
         return importlib.import_module("bench.peers.ramet").Ramet(codes)
     if name not in PEERS:
         raise ValueError(f"contender {name!r} is unknown; known are {', '.join([*PEERS, 'ramet-' + '|'.join(CODES)])}")
-    module, cls = PEERS[name].split(":")
+    found: Contender = load(PEERS[name], name)
+    return found
+
+
+def load(path: str, name: str, *arguments: str) -> Any:
+    """Return an object of the class at ``module:class``; its file is imported only now.
+
+    Raises
+    ------
+    RuntimeError
+        When a library of the contender that is called `name` is not installed.
+    """
+    module, cls = path.split(":")
     try:
-        return getattr(importlib.import_module(module), cls)()
+        return getattr(importlib.import_module(module), cls)(*arguments)
     except ImportError as error:
         raise RuntimeError(f'{name} cannot be imported ({error}); pip install "ramet[bench]"') from error
+
+
+def chosen(peers: str, codes: str, known: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the peers and the codes of two comma-separated options.
+
+    Raises
+    ------
+    ValueError
+        When a name is unknown, or there is none.
+    """
+    names, kinds = split(peers), split(codes)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--peers {name!r} is unknown; known are {', '.join(known)}")
+    for code in kinds:
+        if code not in CODES:
+            raise ValueError(f"--codes {code!r} is unknown; known are {', '.join(CODES)}")
+    if not names and not kinds:
+        raise ValueError("no contenders: name some with --peers or --codes")
+    return names, kinds
 
 
 def names(peers: str, codes: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import importlib
 
-from bench.peers import CODES, split
+from bench.peers import chosen, load
 from bench.peers.filter_base import FilterContender
 
 PEERS = {
@@ -23,27 +23,10 @@ def make(option: str, codes: str) -> list[FilterContender]:
     RuntimeError
         When a library is not installed.
     """
-    for name in split(option):
-        if name not in PEERS:
-            raise ValueError(f"--peers {name!r} is unknown; known are {', '.join(PEERS)}")
-    for code in split(codes):
-        if code not in CODES:
-            raise ValueError(f"--codes {code!r} is unknown; known are {', '.join(CODES)}")
+    names, kinds = chosen(option, codes, PEERS)
     made: list[FilterContender] = []
-    for code in split(codes):
+    for code in kinds:
         ours = importlib.import_module("bench.peers.filter_ramet")
         warm = ours.RametFilters(code)
         made += [warm, ours.RametNewFilters(warm)]
-    made += [_made(PEERS[name]) for name in split(option)]
-    if not made:
-        raise ValueError("no contenders: name some with --peers or --codes")
-    return made
-
-
-def _made(path: str) -> FilterContender:
-    module, cls = path.split(":")
-    try:
-        contender: FilterContender = getattr(importlib.import_module(module), cls)()
-    except ImportError as error:
-        raise RuntimeError(f'{module} cannot be imported ({error}); pip install "ramet[bench]"') from error
-    return contender
+    return made + [load(PEERS[name], PEERS[name].split(":")[0]) for name in names]

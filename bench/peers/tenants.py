@@ -1,8 +1,8 @@
 """The contenders that keep tenants apart, made by name."""
 
-import importlib
+from typing import Any
 
-from bench.peers import CODES, split
+from bench.peers import chosen, load
 from bench.peers.tenant_base import TenantContender
 
 PEERS = {
@@ -22,23 +22,10 @@ def make(option: str, codes: str) -> list[TenantContender]:
     RuntimeError
         When a library is not installed.
     """
-    for name in split(option):
-        if name not in PEERS:
-            raise ValueError(f"--peers {name!r} is unknown; known are {', '.join(PEERS)}")
-    for code in split(codes):
-        if code not in CODES:
-            raise ValueError(f"--codes {code!r} is unknown; known are {', '.join(CODES)}")
-    made = [_made("bench.peers.tenant_ramet:RametTenants", code) for code in split(codes)]
-    made += [_made(PEERS[name]) for name in split(option)]
-    if not made:
-        raise ValueError("no contenders: name some with --peers or --codes")
-    return made
+    names, kinds = chosen(option, codes, PEERS)
+    made: list[TenantContender] = [_loaded("bench.peers.tenant_ramet:RametTenants", code) for code in kinds]
+    return made + [_loaded(PEERS[name]) for name in names]
 
 
-def _made(path: str, *arguments: str) -> TenantContender:
-    module, cls = path.split(":")
-    try:
-        contender: TenantContender = getattr(importlib.import_module(module), cls)(*arguments)
-    except ImportError as error:
-        raise RuntimeError(f'{module} cannot be imported ({error}); pip install "ramet[bench]"') from error
-    return contender
+def _loaded(path: str, *arguments: str) -> Any:
+    return load(path, path.split(":")[0], *arguments)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ramet.engine.rag.pool import F32
 from ramet.engine.text.stopwords import STOP_WORDS
-from ramet.engine.token_codes import I8, Projection, unit
+from ramet.engine.token_codes import I8, unit
 
 _MARKS = "#▁Ġ "
 """By which tokenizers say that a token goes on with a word, or begins one."""
@@ -57,11 +57,3 @@ def coverage(question: F32, codes: Sequence[I8 | None]) -> F32:
     cosines = scaled @ every.T
     result[:, there] = np.clip(np.maximum.reduceat(cosines, starts, axis=1), 0.0, 1.0)
     return result
-
-
-def of_question(
-    tokens: F32, words: Sequence[str], projection: Projection, codes: Sequence[I8 | None], language: str
-) -> F32:
-    """Coverage of a question's aspects, from its vectors of tokens, (t, d), as the model gives them."""
-    chosen = aspects(words, language)
-    return coverage(tokens[chosen] @ projection.matrix, codes)

@@ -230,7 +230,7 @@ def test_ids_are_bound_to_several_tenants_and_a_tenant_is_forgotten(tmp_path):
             writer.bind_ids(b, ["x"], np.array([0]))
             writer.bind_ids(b, ["x"], np.array([0]))  # again: nothing new
             assert (first, writer.tenants(), writer.n_live) == (0, {"a": 2, "b": 1}, 2)
-            assert writer.slot_ids(np.array([1, 0])) == ["y" * 100, "x"]
+            assert writer.ids_of(np.array([1, 0])) == ["y" * 100, "x"]
             assert (writer.vectors(np.array([1])) == world.vectors_of([1])).all()
             with pytest.raises(IndexError):
                 writer.vectors(np.array([2]))
