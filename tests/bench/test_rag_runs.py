@@ -173,8 +173,8 @@ def made(folder, cache, name, n=60, n_queries=24):
     corpus = [{"id": f"d{i}", "title": f"Title {i}", "text": f"word{i} and more of it"} for i in range(n)]
     gold = [rng.choice(n, 2, replace=False).tolist() for _ in range(n_queries)]
     asked_for = [
-        {"id": f"q{i}", "text": f"Who is word{pair[0]}, asked {i}?", "gold": [f"d{p}" for p in pair], "answer": f"word{pair[1]}"}
-        for i, pair in enumerate(gold)
+        {"id": f"q{i}", "text": f"Who is word{a}, asked {i}?", "gold": [f"d{a}", f"d{b}"], "answer": f"word{b}"}
+        for i, (a, b) in enumerate(gold)
     ]
     written(folder / name / "corpus.jsonl.gz", corpus)
     written(folder / name / "queries.jsonl.gz", asked_for)
