@@ -50,6 +50,7 @@ def test_every_command_in_the_readme_exists():
     from ramet.api.cli.app import app
 
     known = {command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
     shown = set(re.findall(r"^\$ ramet (\w+)", "\n".join(blocks("console")), flags=re.MULTILINE))
     assert shown == known
 

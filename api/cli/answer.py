@@ -123,6 +123,6 @@ def asking(collection: Path, model: str | None, light: bool, llm: str, cost_mode
     def load() -> TextEmbedder | None:
         return None if model is None else embedder_of(model, light)
 
-    with shown_as(**NAMES), opened(collection, load) as docs:
+    with opened(collection, load) as docs, shown_as(**NAMES):
         costs = None if cost_model is None else ramet.CostModel.load(cost_model)
         yield ramet.Rag(docs, llm=llm, cost_model=costs)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import ramet
-from ramet.api.cli.answer import Model, Tenant, Where, asking, filter_of
+from ramet.api.cli.answer import Tenant, asking
 from ramet.api.cli.errors import shown_as
+from ramet.api.cli.filters import Where, parse_where
 from ramet.api.cli.inputs import InputError
+from ramet.api.cli.models import Light, Model
 from ramet.api.cli.output import AsJson, console, counted, print_json, table
 from ramet.api.cli.place import CollectionPath
 from ramet.api.cli.progress import stage_bars
@@ -31,6 +33,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option(metavar="FILE.npz", help="Where the agent goes.")],
     model: Model = None,
+    light: Light = False,
     tenant: Tenant = "default",
     where: Where = None,
     recall_share: Annotated[
@@ -42,12 +45,12 @@ def train(
     """Train the agent that chooses strategy and parameters for --strategy auto, on questions of your own."""
     asked = read_questions(questions)
     with (
-        asking(collection, model, "extractive", None) as rag,
+        asking(collection, model, light, "extractive", None) as rag,
         shown_as(questions=str(questions), recall_share="--recall-share"),
         stage_bars(shown=not as_json) as bars,
     ):
         agent, report = ramet.train_agent(
-            rag, asked, tenant=tenant, where=filter_of(where), recall_share=recall_share, seed=seed,
+            rag, asked, tenant=tenant, where=parse_where(where), recall_share=recall_share, seed=seed,
             progress=None if bars is None else lambda what, done, total: bars(what, done / total),
         )  # fmt: skip
     agent.save(out)

@@ -65,7 +65,7 @@ def train_agent(
     place = Place(checks.tenants(tenant), filters.parse(where), rag._mode(None))
     examples: list[Labelled] = []
     for done, (text, gold) in enumerate([_checked(one, i) for i, one in enumerate(questions)], 1):
-        pool = rag._considered(text, place, True)[0].pool
+        pool = rag._considered(text, place, True).pool
         found = evidence(pool, gold)
         if found:  # of the others nothing can be learned: all configurations are equally wrong
             examples.append(Labelled(pool=pool, gold=found, n_gold=len(gold)))

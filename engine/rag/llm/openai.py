@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -84,8 +85,9 @@ class OpenAiLlm:
         self._options = dict(options or {})
         self._count = self._counter(count)
         self._sdk: Any = _sdk()
-        self._client = self._made(self._sdk.OpenAI, self._sdk.DefaultHttpx2Client, _limit)
+        self._client: Any = None
         self._asyncs: Any = None  # (event loop, client)
+        self._open()
 
     def __repr__(self) -> str:
         return f"OpenAiLlm({self.name})"
@@ -163,9 +165,13 @@ class OpenAiLlm:
         yield heard.completion()
 
     def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
-        self._client.close()
+        """Close the connections; the next call opens new ones. They are closed with the object, too."""
+        self._closing()
+        self._open()
+
+    def _open(self) -> None:
         self._client = self._made(self._sdk.OpenAI, self._sdk.DefaultHttpx2Client, _limit)
+        self._closing = weakref.finalize(self, self._client.close)
 
     def _counter(self, count: Counter | str | None) -> Counter | None:
         if count == "server":
