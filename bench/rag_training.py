@@ -11,7 +11,7 @@ from ramet.engine.rag.training import AgentReport, train
 def examples(pools: Mapping[str, Sequence[Asked]]) -> list[Labelled]:
     """Labelled questions of all sets."""
     return [
-        Labelled(pool=one.pool, gold=one.gold, n_gold=one.n_gold, group=name)
+        Labelled(pool=one.pool, gold=one.gold, n_gold=one.n_gold, key=one.question.id, group=name)
         for name, of_set in pools.items()
         for one in of_set
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench import (
+    datasets,
     machine,
     peers,
     plot_rag,
@@ -16,6 +17,8 @@ from bench import (
     rag_runs,
     rag_summary,
     rag_texts,
+    rag_training,
+    rag_widened,
     records,
     texts,
 )
@@ -25,6 +28,8 @@ from bench.rag_texts import TEST, TRAIN
 from ramet.engine.rag.agent import SHIPPED, Agent
 
 READER = "all-MiniLM-L6-v2's tokenizer"
+Halves = tuple[int, list[Asked], list[Asked]]
+"""Documents, and the questions of train and of test."""
 
 
 def register(subparsers: Any) -> None:
@@ -34,6 +39,11 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--sets", default=",".join(rag_texts.SETS), help=f"one or more of {', '.join(rag_texts.SETS)}")
     parser.add_argument("--budgets", default=",".join(map(str, rag_runs.BUDGETS)), help="tokens for chunks")
     parser.add_argument("--train-questions", type=options.positive, default=300, help="of a set, at most (default 300)")
+    parser.add_argument(
+        "--widen",
+        action="store_true",
+        help="candidates as ramet.Rag finds them, with the second hop (rag-widened.jsonl)",
+    )
     parser.add_argument("--agent", type=Path, default=SHIPPED, help="weights of the agent (default: as shipped)")
     parser.add_argument("--train-agent", type=Path, help="train an agent on the train half, write it here, and use it")
     parser.add_argument(
@@ -50,13 +60,14 @@ def run(args: argparse.Namespace) -> int:
     budgets = [int(one) for one in peers.split(args.budgets)]
     print(machine.short(machine.describe()), machine.commit(), flush=True)
     pools = {name: _pools(where, name, args) for name in there}
-    agent = _agent(args, pools)
+    agent = _agent(args, where, pools)
     lines: list[dict[str, Any]] = []
     for name, (n, train, test) in pools.items():
         found = rag_runs.run(train, test, agent, budgets)
         lines += [_header(name, n, len(test), len(train)) | line for line in rag_runs.lines(found)]
         print(f"  {name}: {n:,} documents, {len(train)} questions to tune on, {len(test)} to test with", flush=True)
-    stem = Path(args.out) / ("rag" if there == list(rag_texts.SETS) else f"rag-{'-'.join(there)}")
+    kind = "rag-widened" if args.widen else "rag"
+    stem = Path(args.out) / (kind if there == list(rag_texts.SETS) else f"{kind}-{'-'.join(there)}")
     records.write(stem.with_suffix(".jsonl"), lines)
     plot_rag.rag(lines, stem.with_suffix(".png"))
     print(rag_summary.text(lines))
@@ -66,24 +77,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pools(where: Path, name: str, args: argparse.Namespace) -> tuple[int, list[Asked], list[Asked]]:
+def _pools(where: Path, name: str, args: argparse.Namespace) -> Halves:
     """Documents of a set, and the questions of either half with their candidates."""
     of = rag_texts.load(where, name)
     made = rag_pools.Pools(of)
     halves = of.of(TRAIN)[: args.train_questions], of.of(TEST)
-    return len(of.ids), made.of(halves[0]), made.of(halves[1])
+    if not args.widen:
+        return len(of.ids), made.of(halves[0]), made.of(halves[1])
+    with datasets.work_dir() as work, rag_widened.filled(of, made, work / "data") as rag:
+        train, test = (rag_widened.asked(rag, of, made, half) for half in halves)
+    return len(of.ids), train, test
 
 
-def _agent(args: argparse.Namespace, pools: dict[str, tuple[int, list[Asked], list[Asked]]]) -> Agent | None:
+def _agent(
+    args: argparse.Namespace, where: Path, pools: dict[str, tuple[int, list[Asked], list[Asked]]]
+) -> Agent | None:
     """The agent to measure; None when there is none."""
     if args.train_agent is None:
         if args.agent.exists():
             return Agent.load(args.agent)
         print(f"without auto: there is no {args.agent}", flush=True)
         return None
-    from bench import rag_training
-
-    agent, said = rag_training.trained({name: train for name, (_, train, _) in pools.items()})
+    learned = {name: train for name, (_, train, _) in pools.items()}
+    if args.widen:  # it is to know candidates without the second hop, too
+        plain = argparse.Namespace(**vars(args) | {"widen": False})
+        learned |= {f"{name}, one hop": _pools(where, name, plain)[1] for name in pools}
+    agent, said = rag_training.trained(learned)
     agent.save(args.train_agent)
     print(said, flush=True)
     print(f"-> {args.train_agent}", flush=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ramet.engine.rag.citations import Citation, cited, says_not_in_context
-from ramet.engine.rag.cost import CostModel
+from ramet.engine.rag.cost import CostModel, Prices
 from ramet.engine.rag.llm.protocol import Completion
 from ramet.engine.rag.selection import Selection
 
@@ -24,7 +24,7 @@ class Usage:
     seconds: dict[str, float]
     """Stage -> seconds: "select", "first_token" (of streams: until the first text), "llm", "total"."""
     cost: float | None
-    """In the currency of the cost model's prices; None without one."""
+    """In the currency of the cost model's prices; None without prices."""
     budget: int
     """Tokens that the prompt was allowed."""
 
@@ -86,7 +86,7 @@ def made(selection: Selection, completion: Completion, seconds: dict[str, float]
         prompt_tokens=prompt_tokens,
         output_tokens=completion.output_tokens,
         seconds=seconds,
-        cost=None if model is None else model.cost(prompt_tokens, completion.output_tokens),
+        cost=_cost(model, prompt_tokens, completion.output_tokens),
         budget=selection.budget,
     )
     return Answer(
@@ -103,9 +103,7 @@ def made(selection: Selection, completion: Completion, seconds: dict[str, float]
 
 def without_sources(selection: Selection, seconds: dict[str, float], model: CostModel | None) -> Answer:
     """The answer when nothing was selected: nobody needs to be asked."""
-    usage = Usage(
-        prompt_tokens=0, output_tokens=0, seconds=seconds, cost=None if model is None else 0.0, budget=selection.budget
-    )
+    usage = Usage(prompt_tokens=0, output_tokens=0, seconds=seconds, cost=_cost(model, 0, 0), budget=selection.budget)
     return Answer(
         question=selection.question,
         text=NOT_IN_CONTEXT,
@@ -116,3 +114,10 @@ def without_sources(selection: Selection, seconds: dict[str, float], model: Cost
         usage=usage,
         finish=NO_SOURCES,
     )
+
+
+def _cost(model: CostModel | None, prompt_tokens: int, output_tokens: int) -> float | None:
+    """What was paid; None where no price is known."""
+    if model is None or model.prices == Prices():
+        return None
+    return model.cost(prompt_tokens, output_tokens) if prompt_tokens or output_tokens else 0.0

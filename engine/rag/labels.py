@@ -32,6 +32,9 @@ class Labelled:
     """Numbers of its evidence among the candidates."""
     n_gold: int
     """Pieces of evidence that there are, also those that are no candidates; at least 1."""
+    key: str = ""
+    """Examples with the same key, such as one question with other candidates, are never on either side of a
+    validation; without one an example stands alone."""
     group: str = ""
     """The corpus; each weighs the same in training, however many questions it has."""
 
@@ -81,24 +84,30 @@ def labelled(
     rows: list[F32] = []
     values: list[F32] = []
     for done, one in enumerate(examples, 1):
+        utility = CoverageUtility(one.pool)
         for budget in budgets:
             rows.append(features(one.pool, budget))
-            values.append(_tried(one, budget, recall_share))
+            values.append(_tried(one, budget, recall_share, utility))
         if progress is not None:
             progress(done, len(examples))
     return Labels(
         features=np.stack(rows),
         worth=np.stack(values),
-        question=np.repeat(np.arange(len(examples)), len(budgets)),
+        question=np.repeat(_numbers(examples), len(budgets)),
         group=np.repeat(np.array([one.group for one in examples]), len(budgets)),
         budget=np.tile(np.array(budgets, np.int64), len(examples)),
     )
 
 
-def _tried(one: Labelled, budget: int, recall_share: float) -> F32:
+def _numbers(examples: Sequence[Labelled]) -> npt.NDArray[np.int64]:
+    """A number for every key, (n,), without gaps."""
+    known: dict[str | int, int] = {}
+    return np.array([known.setdefault(one.key or i, len(known)) for i, one in enumerate(examples)], np.int64)
+
+
+def _tried(one: Labelled, budget: int, recall_share: float, utility: CoverageUtility) -> F32:
     """Worth of every configuration, (strategies, values)."""
     limit = Limit(tokens=budget, costs=one.pool.costs)
-    utility = CoverageUtility(one.pool)
     out = np.full((len(STRATEGY_NAMES), MOST_VALUES), np.nan, np.float32)
     for row, strategy in enumerate(STRATEGY_NAMES):
         size = len(GRIDS[strategy][1])

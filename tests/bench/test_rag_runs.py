@@ -8,11 +8,13 @@ import pytest
 
 from bench import (
     rag_measure,
+    rag_pools,
     rag_reader,
     rag_runs,
     rag_summary,
     rag_texts,
     rag_tokens,
+    rag_widened,
     records,
     texts,
 )
@@ -171,13 +173,8 @@ def made(folder, cache, name, n=60, n_queries=24):
     corpus = [{"id": f"d{i}", "title": f"Title {i}", "text": f"word{i} and more of it"} for i in range(n)]
     gold = [rng.choice(n, 2, replace=False).tolist() for _ in range(n_queries)]
     asked_for = [
-        {
-            "id": f"q{i}",
-            "text": f"Who is word{pair[0]}, asked {i}?",
-            "gold": [f"d{p}" for p in pair],
-            "answer": f"word{pair[1]}",
-        }
-        for i, pair in enumerate(gold)
+        {"id": f"q{i}", "text": f"Who is word{a}, asked {i}?", "gold": [f"d{a}", f"d{b}"], "answer": f"word{b}"}
+        for i, (a, b) in enumerate(gold)
     ]
     written(folder / name / "corpus.jsonl.gz", corpus)
     written(folder / name / "queries.jsonl.gz", asked_for)
@@ -233,3 +230,30 @@ def test_token_codes_of_another_set_are_refused(where):
     of.ids.append("new")
     with pytest.raises(ValueError, match="another set"):
         rag_tokens.of_set(of)
+
+
+def test_candidates_of_a_collection_are_measured_too(where, tmp_path):
+    out = tmp_path / "out"
+    options = ["--text", str(where), "--budgets", "60", "--widen", "--agent", str(tmp_path / "no.npz")]
+    assert main(["rag", *options, "--out", str(out)]) == 0
+    lines = records.read(out / "rag-widened-musique.jsonl")
+    assert {one["contender"] for one in lines} >= {"topk", "greedy"} and "auto" not in {
+        one["contender"] for one in lines
+    }
+    assert all(one["tokens"] <= 60 for one in lines)
+
+
+def test_a_collection_finds_what_exact_search_finds(where, tmp_path):
+    of = rag_texts.load(where, "musique")
+    pools = rag_pools.Pools(of, n=10)
+    numbers = list(range(6))
+    with rag_widened.filled(of, pools, tmp_path / "data") as rag:
+        found = rag_widened.asked(rag, of, pools, numbers)
+    for exact, one in zip(pools.of(numbers), found, strict=True):
+        places = {candidate.id: i for i, candidate in enumerate(one.pool.candidates)}
+        assert {candidate.id for candidate in exact.pool.candidates} <= set(places)
+        at = [places[candidate.id] for candidate in exact.pool.candidates]
+        assert np.array_equal(one.pool.costs[at], exact.pool.costs)
+        assert np.allclose(one.pool.relevance[at], exact.pool.relevance, atol=1e-5)
+        assert np.allclose(one.pool.coverage[:, at], exact.pool.coverage, atol=0.02)
+        assert [one.pool.candidates[i].text for i in at] == [candidate.text for candidate in exact.pool.candidates]

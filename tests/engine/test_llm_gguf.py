@@ -63,7 +63,7 @@ def test_a_stream_that_is_left_lets_the_next_one_in(model):
 
 
 def test_the_same_model_behind_its_server(model):
-    outside = OpenAiLlm(model.path.name, model.base_url, count="server")
+    outside = OpenAiLlm(model.path.name, model.base_url, model.api_key, count="server")
     try:
         assert outside.count(PROMPT.text) == model.count(PROMPT.text)
         found = outside.complete(PROMPT, max_tokens=8)
@@ -72,6 +72,8 @@ def test_the_same_model_behind_its_server(model):
         assert "".join(pieces) == done.text == found.text
     finally:
         outside.close()
+    with pytest.raises(LlmRefusedError, match="401"):
+        OpenAiLlm(model.path.name, model.base_url, "another").complete(PROMPT)
 
 
 def test_a_prompt_beyond_the_context_is_refused(model):

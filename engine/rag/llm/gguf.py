@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ class GgufLlm(InThreads):
     ----------
     base_url : str
         Where the same model answers by the OpenAI protocol, on loopback only, as long as this object lives.
+    api_key : str
+        What it asks of those who come by that address: every process and every web page of this machine could.
 
     Raises
     ------
@@ -71,9 +74,10 @@ class GgufLlm(InThreads):
         self.name = f"gguf:{self.path}"
         self._chat, self._options = bool(chat), dict(options or {})
         self._turn = threading.Lock()
-        self._server = _served(self.path, self.context, n_threads)
+        self.api_key = secrets.token_urlsafe(24)
+        self._server = _served(self.path, self.context, n_threads, self.api_key)
         self.base_url = f"{self._server.listening_address}/v1"
-        self._tokens = ServedTokens(self.base_url)
+        self._tokens = ServedTokens(self.base_url, api_key=self.api_key)
         self.overhead = self._of_format() if self._chat else 1
 
     def __repr__(self) -> str:
@@ -249,7 +253,7 @@ def _refuse_other_files(path: Path) -> None:
     raise ArgumentError("path", f"{path} is no GGUF file; pass a model in that format")
 
 
-def _served(path: Path, context: int, threads: int) -> Any:
+def _served(path: Path, context: int, threads: int, key: str) -> Any:
     """The model, loaded, with its server on loopback."""
     try:
         import xllamacpp
@@ -259,6 +263,7 @@ def _served(path: Path, context: int, threads: int) -> Any:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.n_ctx = context
+    parameters.api_keys = [key]
     parameters.n_parallel = 1  # the context is divided by it
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
