@@ -156,11 +156,11 @@ def _stored(opened: Opened, part: _Part, tenant: str, encoded: bool, how: tuple[
     if encoded and part.texts:
         with opened.store.read() as snapshot:
             projection = Projection.of(snapshot)
-        vectors, codes, projection = embed(embedder, part.texts, projection)
+        made, codes, projection = embed(embedder, part.texts, projection)
     else:
-        vectors = embedder.embed_documents(part.texts) if part.texts else None
-    block_or_gaps = _known(vectors, len(part.texts), opened.settings.dim)
-    names, block, bare, owners = checks.batch(part.names, block_or_gaps, tenant, opened.settings)
+        made = embedder.embed_documents(part.texts)
+    vectors = _known(made, len(part.texts), opened.settings.dim) if part.texts else None
+    names, block, bare, owners = checks.batch(part.names, vectors, tenant, opened.settings)
     content = Content(documents=part.texts, metadata=part.metadata, tokens=codes)
     records = Records(names=names, block=block, bare=bare, content=content, tenants=owners)
 
@@ -177,8 +177,6 @@ def _stored(opened: Opened, part: _Part, tenant: str, encoded: bool, how: tuple[
 
 def _known(vectors: Any, n: int, dim: int) -> Any:
     """Vectors of texts; None where the embedder knows none of the words: such chunks are found by words only."""
-    if not n:
-        return None
     if getattr(vectors, "shape", None) != (n, dim):
         found = getattr(vectors, "shape", type(vectors).__name__)
         raise ArgumentError("embedder", f"made {found} of {n} texts; it must return shape {(n, dim)}")

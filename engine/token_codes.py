@@ -67,7 +67,8 @@ class Projection:
 
     def encode(self, tokens: Floats) -> I8:
         """Codes of vectors of tokens, int8 of shape (t, 64): directions, times 127."""
-        return np.rint(127.0 * unit(tokens @ self.matrix)).astype(np.int8)
+        codes: I8 = np.rint(127.0 * unit(tokens @ self.matrix)).astype(np.int8)
+        return codes
 
     def bind(self, writer: Writer) -> None:
         """Store it in the transaction that stores its first codes.

@@ -89,7 +89,7 @@ class Rag(Answering):
         self.cost_model = cost_model
         self._memory = Memory()
 
-    def select(  # type: ignore[override]
+    def select(
         self,
         question: str,
         budget: int,

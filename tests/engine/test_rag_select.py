@@ -63,16 +63,13 @@ def test_the_prompt_keeps_the_budget_and_every_candidate_has_a_reason(rag, strat
 
 
 def test_what_the_first_chunks_bring_up_is_found_though_the_question_has_none_of_its_words(rag):
-    without = rag.select(QUESTION, 200, strategy="greedy", widen=False)
+    without = rag.select(QUESTION, 900, strategy="topk", widen=False)
+    found = rag.select(QUESTION, 900, strategy="topk")
     assert "hop1" in without.ids
-    assert "hop2" not in without.ids
-    found = rag.select(QUESTION, 200, strategy="greedy")
-    assert {"hop1", "hop2"} <= set(found.ids)
+    assert "hop2" not in without.ids + [name for name, _ in without.left_out]
     (chunk,) = [chunk for chunk in found.chunks if chunk.id == "hop2"]
-    if "hop2" not in [name for name, _ in without.left_out]:
-        assert "brought up by 'hop1'" in chunk.why
-    n = len(found) + len(found.left_out)
-    assert n - len(without) - len(without.left_out) <= MOST_NEW
+    assert chunk.why.startswith("brought up by 'hop1'; ")
+    assert 0 < len(found) + len(found.left_out) - len(without) - len(without.left_out) <= MOST_NEW
 
 
 def test_filters_and_tenants_hold_for_the_second_hop_as_well(rag):
@@ -201,7 +198,7 @@ def test_a_question_asked_again_is_not_embedded_again_until_something_is_written
             rag.select(QUESTION, budget)
         assert embedder.n == 1
         docs.add_texts([HOP_2], ["new"])
-        found = rag.select(QUESTION, 300, strategy="greedy", price=0.0)
+        found = rag.select(QUESTION, 300, strategy="topk")
         assert embedder.n == 2
         assert "new" in found.ids
 
@@ -230,7 +227,7 @@ def test_hostile_chunks_stay_quoted_in_the_prompt_and_whole_in_the_selection(tmp
         assert {chunk.text for chunk in found.chunks} == {hostile, HOP_1}
         at_margin = [line for line in rendered(rag, found).splitlines() if line and not line.startswith("  ")]
         assert [line for line in at_margin if re.match(r"\[\d+\]", line)] == ["[1]", "[2]"]
-        assert [line for line in at_margin if line.startswith(("Question", "Answer"))] == [
+        assert [line for line in at_margin if line.startswith(("Question:", "Answer:"))] == [
             f"Question: {QUESTION}", "Answer:",
         ]  # fmt: skip
         assert "<|" not in rendered(rag, found)

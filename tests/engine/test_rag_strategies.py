@@ -184,7 +184,7 @@ def test_reasons_name_the_chunk_that_leads_to_another():
     for field, value in (("candidates", [named, naming]), ("coverage", np.array([[0.1, 0.9]], np.float32))):
         object.__setattr__(pool, field, value)
     object.__setattr__(pool, "weights", np.ones(1, np.float32))
-    choice = choose("greedy", pool, limit_of(pool, 1000), CoverageUtility(pool, relevance=0.0), price=0.3)
+    choice = choose("greedy", pool, limit_of(pool, 1000), CoverageUtility(pool, relevance=0.0, links=0.2), price=0.3)
     assert choice.order == (1, 0)
     assert choice.reasons[0].startswith("linked with 'c1'; gain 0.1")
 

@@ -83,7 +83,7 @@ def test_codes_survive_reopening_and_compaction_and_go_with_their_document(tmp_p
         docs.compact()
         assert_agree(docs, {"a": "zanzibar is far", "b": TEXTS[1], "d": TEXTS[3]})
         np.testing.assert_array_equal(codes_of(docs, "b", "other"), codes_of(docs, "b"))
-        assert docs.verify().counts["token_codes"] == 3
+        assert docs.verify().checked["token_codes"] == 3
     with ramet.connect(tmp_path / "db") as db:
         assert_agree(db.collection("c", embedder=WordTokens()), {"a": "zanzibar is far"})
 

@@ -10,6 +10,7 @@ A node is a set, reached by adding one candidate at a time. What differs from th
 - Children are opened in the order of their gain, a few at first and more with every visit, instead of all of them:
   about fifty model passes do where the published search takes a thousand. With a utility that costs passes, the order
   comes from the coverage of the question, which costs none.
+- With a utility that costs no passes, every new node is completed greedily, and judged by what that ends in.
 - The same set is one node, however it was reached, and is valued once.
 - It starts from the greedy solution, so it is never worse; and what it has found is never lost, so more iterations or
   more time are never worse either.
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.rag.choice import Choice, Limit, ranked
+from ramet.engine.rag.choice import Choice, Limit, best_of, ranked
 from ramet.engine.rag.parameters import number, whole
 from ramet.engine.rag.pool import Pool
 from ramet.engine.rag.strategies.defaults import PRICE
@@ -33,7 +34,8 @@ from ramet.engine.rag.utility import CoverageUtility, SetUtility
 
 F64 = npt.NDArray[np.float64]
 
-ITERATIONS = 128
+ITERATIONS = 64
+"""128 find no better sets, on the questions for training; 16 find sets of 0.2 % less value."""
 EXPLORATION = 0.3
 COST_WEIGHT = 0.1
 BATCH = 4
@@ -69,7 +71,7 @@ class _Node:
     waiting: list[int] | None = None
     """Candidates that fit and are no child yet, the best last; None before the first look."""
     gains: F64 | None = None
-    """Of all candidates, where they are exact."""
+    """What candidates that fit add, -inf for others; None before the first look."""
     exhausted: bool = False
 
 
@@ -140,7 +142,8 @@ class _Tree:
         self._run = run
         self._settings = settings
         self._cheap = run.utility.cheap
-        self._prior: SetUtility = run.utility if self._cheap else CoverageUtility(run.pool)
+        self._guide = run if self._cheap else Run(run.pool, run.limit, CoverageUtility(run.pool), PRICE)
+        self._ends: dict[frozenset[int], float] = {}
         self._root = _Node((), 0.0, 0, 0.0)
         self._nodes = {frozenset[int](): self._root}
         self._low = self._high = 0.0
@@ -162,8 +165,7 @@ class _Tree:
 
     def _seed(self) -> None:
         """The greedy solution of the utility, or else of what stands in for it, with all its beginnings."""
-        guide = self._run if self._cheap else Run(self._run.pool, self._run.limit, self._prior, PRICE)
-        order = climbed(guide)[0][: self._passes_left()]
+        order = climbed(self._guide)[0][: self._passes_left()]
         self._run.trace.clear()
         path = [self._root]
         sets = [tuple(order[:size]) for size in range(1, len(order) + 1)]
@@ -190,40 +192,59 @@ class _Tree:
 
     def _chosen(self, node: _Node, alive: list[_Node]) -> _Node:
         """The child of the highest upper confidence bound; the first of equal ones."""
-        spread = self._high - self._low or 1.0
-        tokens = max(self._run.limit.tokens, 1)
-        seen = math.log(1 + node.visits)
-
-        def bound(child: _Node) -> float:
-            reward = (child.best - self._low) / spread
-            unknown = self._settings.exploration * math.sqrt(seen / child.visits)
-            return reward + unknown - self._settings.cost_weight * child.cost / tokens
-
-        return max(alive, key=bound)
+        scale = 1.0 / (self._high - self._low or 1.0)
+        weight = self._settings.cost_weight / max(self._run.limit.tokens, 1)
+        unknown = self._settings.exploration * math.sqrt(math.log(1 + node.visits))
+        chosen, highest = alive[0], -math.inf
+        for child in alive:  # most of the search's own time is spent here
+            bound = (child.best - self._low) * scale + unknown / math.sqrt(child.visits) - weight * child.cost
+            if bound > highest:
+                chosen, highest = child, bound
+        return chosen
 
     def _waiting(self, node: _Node) -> list[int]:
         """Candidates by which a node can still grow, the best last."""
         if node.waiting is None:
-            fits = self._run.limit.fitting(node.order)
-            gains = self._prior.gains(node.order)
-            if self._cheap:
-                self._run.evaluations += 1
-                node.gains = gains - self._run.price
+            gains = self._gains(node)
             known = {c for child in node.children for c in child.order}
-            order = ranked(gains, self._run.places, fits)[::-1].tolist()
+            order = ranked(gains, self._run.places, gains > -np.inf)[::-1].tolist()
             node.waiting = [c for c in order if c not in known]
         return node.waiting
 
+    def _gains(self, node: _Node) -> F64:
+        """What candidates that fit add to a node, -inf for others; of the guide where the utility costs passes."""
+        if node.gains is None:
+            node.gains = self._guide.gains(node.order)
+        return node.gains
+
     def _grown(self, node: _Node, waiting: list[int]) -> list[_Node]:
-        """New children of a node: the next few candidates."""
-        size = min(self._settings.batch, self._passes_left())
+        """New children of a node: the next candidate and how it would end, or the next few."""
+        size = 1 if self._cheap else min(self._settings.batch, self._passes_left())
         taken = [waiting.pop() for _ in range(min(size, len(waiting)))]
-        if self._cheap and node.gains is not None:
-            grown = [self._node((*node.order, c), node.value + float(node.gains[c])) for c in taken]
+        if self._cheap:
+            gains = self._gains(node)
+            grown = [self._node((*node.order, c), node.value + float(gains[c])) for c in taken]
+            for child in grown:
+                child.best = max(child.best, self._completed(child))
         else:
             grown = self._valued([(*node.order, c) for c in taken])
         node.children += grown
         return grown
+
+    def _completed(self, node: _Node) -> float:
+        """Value of a node when it is completed greedily; each set is completed once."""
+        path = [node]
+        while frozenset(path[-1].order) not in self._ends:
+            last = path[-1]
+            gains = self._gains(last)
+            best = best_of(gains, self._run.places, gains > 0.0)
+            if best < 0:
+                self._ends[frozenset(last.order)] = last.value
+                break
+            path.append(self._node((*last.order, best), last.value + float(gains[best])))
+        end = self._ends[frozenset(path[-1].order)]
+        self._ends.update((frozenset(one.order), end) for one in path)
+        return end
 
     def _valued(self, sets: list[tuple[int, ...]]) -> list[_Node]:
         """Nodes of sets, valued by the utility."""
