@@ -2,8 +2,7 @@
 
 The passage that a question leads to often shares no word with the question, but it is named in a passage that does:
 "the band that X played for" leads to the passage on X, which names the band, and that is what the next passage is
-called. So two chunks are linked when one of them mentions the name of the other. Measured on 161 HotpotQA questions
-(those for training), gold passages are linked for 54 % of pairs, gold and other passages of the first ten for 12 %.
+called. So two chunks are linked when one of them mentions the name of the other. docs/rag-strategies.md has figures.
 """
 
 from __future__ import annotations
