@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ramet.engine import checks, where
+from ramet.engine import checks
 from ramet.engine import metadata as meta
-from ramet.engine.chunking import MOST_TOKENS, Chunk, chunk
+from ramet.engine.chunking import Chunk, chunk
 from ramet.engine.contents import Content
+from ramet.engine.documents import (
+    CHUNK,
+    DOCUMENT,
+    END,
+    OWN_FIELDS,
+    START,
+    known_documents,
+    of_documents,
+    refuse_taken,
+    rows_of_documents,
+)
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, ConflictError
-from ramet.engine.filters import rows_of_documents
 from ramet.engine.hits import AddReport, UpsertReport
 from ramet.engine.opened import Opened
 from ramet.engine.ownership import refuse_foreign_rows
+from ramet.engine.records import check_document
 from ramet.engine.texts import checked_texts
 from ramet.engine.upsert import Records
-from ramet.engine.where import Filter
+from ramet.storage.writer import Writer
 
 TOGETHER = 2048
 """Chunks that are embedded and stored together, at least; a document is not divided."""
 
-DOCUMENT, CHUNK, START, END = "_document", "_chunk", "_start", "_end"
-OWN_FIELDS = (DOCUMENT, CHUNK, START, END)
-
 MAX_ID_BYTES = checks.MAX_NAME_BYTES - 12
 """Chunks append their number."""
+
+OWN_BYTES = 4096
+"""Room in the metadata for the fields of add_texts."""
+
+DELETED_TOGETHER = 64
+"""Documents that are deleted in one transaction, whatever their number of chunks."""
+
+CHUNK_TOKENS = 512
+"""Most tokens of a chunk when the embedder reads texts of any length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +72,21 @@ def checked(texts: Any, ids: Any, metadata: Any, tenant: str) -> Documents:
     for i, name in enumerate(names):
         if len(name.encode()) > MAX_ID_BYTES:
             raise ArgumentError(f"ids[{i}]", f"has over {MAX_ID_BYTES} bytes in UTF-8, and chunks append their number")
+    distinct = set(names)
+    for i, name in enumerate(names):
+        document, _, number = name.rpartition("#")
+        if number.isdecimal() and document in distinct:
+            raise ArgumentError(f"ids[{i}]", f"{name!r} may be a chunk of {document!r} of this call; use another id")
     fields: list[Any] = [None] * len(found) if metadata is None else meta.checked(metadata, len(found))
     for i, one in enumerate(fields):
         taken = [field for field in OWN_FIELDS if one and field in one]
         if taken:
             raise ArgumentError(f"metadata[{i}]", f"has the field {taken[0]!r}, which add_texts sets; use another name")
+        if one and len(one) > meta.MAX_FIELDS - len(OWN_FIELDS):
+            most = meta.MAX_FIELDS - len(OWN_FIELDS)
+            raise ArgumentError(f"metadata[{i}]", f"has {len(one)} fields; at most {most}, as add_texts adds its own")
+        if one and len(meta.encode(one)) > meta.MAX_BYTES - OWN_BYTES:
+            raise ArgumentError(f"metadata[{i}]", f"has over {meta.MAX_BYTES - OWN_BYTES} bytes as JSON; use documents")
     return Documents(texts=found, ids=names, metadata=fields, tenant=tenant)
 
 
@@ -80,7 +107,7 @@ def add(
     """Cut, embed and store documents; see `Collection.add_texts`."""
     embedder = opened.needed()
     chosen = _without_conflicts(opened, documents, on_conflict)
-    total, n_chunks, n_tokens = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0
+    total, n_chunks, n_tokens, skipped = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0, set[str]()
     for part in _parts(documents, chosen, embedder, chunk_tokens, overlap):
         vectors = _vectors(embedder, part.texts, opened.settings.dim)
         names, block, bare, owners = checks.batch(part.names, vectors, documents.tenant, opened.settings)
@@ -91,19 +118,24 @@ def add(
             content=Content(documents=part.texts, metadata=part.metadata),
             tenants=owners,
         )
-        total += opened.live.replace(
-            records, of_documents(part.documents), part.documents, opened.bind_model if part.texts else None, timeout_s
-        )
-        n_chunks += len(part.names)
+        stored = opened.live.replace(records, part.documents, _binding(opened, embedder, part), on_conflict, timeout_s)
+        total += stored.report
+        skipped |= stored.skipped
+        n_chunks += stored.report.n_inserted + stored.report.n_replaced
         n_tokens += part.n_tokens
     return AddReport(
         ids=documents.ids,
-        n_documents=len(chosen),
-        n_skipped=len(documents.ids) - len(chosen),
+        n_documents=len(chosen) - len(skipped),
+        n_skipped=len(documents.ids) - len(chosen) + len(skipped),
         n_chunks=n_chunks,
         n_replaced=total.n_replaced,
         n_tokens=n_tokens,
     )
+
+
+def _binding(opened: Opened, embedder: TextEmbedder, part: _Part) -> Callable[[Writer], None] | None:
+    """What remembers, with the first vectors, whose they are."""
+    return (lambda writer: opened.bind_model(writer, embedder)) if part.texts else None
 
 
 def _vectors(embedder: TextEmbedder, texts: list[str], dim: int) -> Any:
@@ -121,21 +153,18 @@ def _vectors(embedder: TextEmbedder, texts: list[str], dim: int) -> Any:
 
 
 def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -> list[int]:
-    """Positions of the documents that are to be stored."""
+    """Positions of the documents that are to be stored; looked at once more when they are."""
     known: set[str] = set()
     with opened.store.read() as snapshot:
         number = snapshot.tenant_number(documents.tenant)
         for first in range(0, len(documents.ids) if number is not None else 0, TOGETHER):
             part = documents.ids[first : first + TOGETHER]
             assert number is not None
-            rows = rows_of_documents(snapshot, number, of_documents(part), part)
             if on_conflict == "replace":
-                refuse_foreign_rows(snapshot, number, documents.tenant, rows)
-                continue
-            there = set(snapshot.ids_of(rows))
-            known.update(name for name in part if name in there)
-            fields = (meta.decode(one or b"{}") for one in snapshot.metadata(rows))
-            known.update({str(one.get(DOCUMENT)) for one in fields} & set(part))
+                refuse_taken(snapshot, number, documents.tenant, part, part)
+                refuse_foreign_rows(snapshot, number, documents.tenant, rows_of_documents(snapshot, number, part))
+            else:
+                known |= known_documents(snapshot, number, part)
     if known and on_conflict == "error":
         raise ConflictError(documents.tenant, sorted(known), 'pass on_conflict="replace" or "skip", or use other ids')
     return [i for i, name in enumerate(documents.ids) if name not in known]
@@ -145,7 +174,7 @@ def _parts(
     documents: Documents, chosen: list[int], embedder: TextEmbedder, chunk_tokens: int | None, overlap: int
 ) -> Iterator[_Part]:
     """Chunks of the chosen documents, some thousand at a time."""
-    most = (embedder.max_tokens or MOST_TOKENS) if chunk_tokens is None else chunk_tokens
+    most = (embedder.max_tokens or CHUNK_TOKENS) if chunk_tokens is None else chunk_tokens
     part = _Part([], [], [], [])
     for first in range(0, len(chosen), TOGETHER):
         numbers = chosen[first : first + TOGETHER]
@@ -154,6 +183,7 @@ def _parts(
         for i, chunks in zip(numbers, cut, strict=True):
             part.documents.append(documents.ids[i])
             for number, one in enumerate(chunks):
+                check_document(one.text, f"chunk {number} of document {documents.ids[i]!r}")
                 part.names.append(f"{documents.ids[i]}#{number}" if len(chunks) > 1 else documents.ids[i])
                 part.texts.append(one.text)
                 part.n_tokens += one.n_tokens
@@ -175,16 +205,23 @@ def _cut(texts: list[str], embedder: TextEmbedder, most: int, overlap: int) -> l
         raise ArgumentError(name, error.problem) from error
 
 
-def of_documents(ids: list[str]) -> Filter:
-    """The filter that finds the chunks of documents."""
-    found = where.parse({DOCUMENT: {"$in": ids}})
-    assert found is not None
-    return found
-
-
 def delete(opened: Opened, ids: list[str], tenant: str, timeout_s: float) -> int:
     """Delete documents; see `Collection.delete_texts`."""
-    return sum(
-        opened.live.delete_matching(of_documents(ids[first : first + TOGETHER]), tenant, timeout_s)
-        for first in range(0, len(ids), TOGETHER)
-    )
+    total = 0
+    for first in range(0, len(ids), DELETED_TOGETHER):
+        chosen = of_documents(ids[first : first + DELETED_TOGETHER])
+        total += opened.live.delete_matching(chosen, tenant, timeout_s, whole=True)
+    return total
+
+
+def vectors_of_documents(opened: Opened, documents: Any) -> tuple[list[Any], Callable[[Writer], None] | None]:
+    """Vectors of documents, None where there is none or no known word, and what binds the collection to their model."""
+    embedder = opened.needed()
+    there = [i for i, text in enumerate(documents) if text is not None]
+    vectors: list[Any] = [None] * len(documents)
+    if not there:
+        return vectors, None
+    made = _vectors(embedder, [documents[i] for i in there], opened.settings.dim)
+    for i, vector in zip(there, made, strict=True):
+        vectors[i] = vector
+    return vectors, lambda writer: opened.bind_model(writer, embedder)

@@ -86,7 +86,7 @@ def near(
     snapshot, searchers = begin(opened, names)
     with snapshot:
         if not searchers or len(queries) == 0:
-            return reads.no_hits(len(queries), single, settings, include.here(snapshot))
+            return reads.no_hits(len(queries), single, settings, include)
         if check:
             _check(snapshot, searchers, queries, effort, k)
         rows, distances = search(searchers, queries, k, effort, opened.residency)
@@ -177,7 +177,7 @@ def _filtered(scope: Scope) -> Hits:
     rows, distances = scope.near(question.queries, question.k)
     with scope.explanation.stage("records"):
         if not rows.shape[1]:
-            return reads.no_hits(len(rows), question.single, settings, question.include.here(scope.snapshot))
+            return reads.no_hits(len(rows), question.single, settings, question.include)
         tenants = [member.number for member in scope.members]
         return reads.hits(scope.snapshot, settings, rows, distances, question.single, question.include, tenants)
 

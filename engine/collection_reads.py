@@ -69,11 +69,14 @@ class CollectionReads:
         return listing.page(self._opened, name, filters.parse(where), most, checks.cursor(cursor), chosen)
 
     def count(self, tenant: str | None = None, *, where: Any = None) -> int:
-        """Records of a tenant, or of all together; with ``where``, only those whose metadata match."""
+        """Records of a tenant, or of all together.
+
+        With ``where``, those of one tenant ("default" when left out) whose metadata match: filters never look at the
+        records of tenants that are not named.
+        """
         name = None if tenant is None else checks.name(tenant, "tenant")
-        chosen = filters.parse(where)
-        if chosen is not None:
-            return listing.count_matching(self._opened, name, chosen)
+        if where is not None:
+            return listing.count_matching(self._opened, name or checks.DEFAULT_TENANT, filters.parse(where))
         with self._opened.store.read() as snapshot:
             if name is None:
                 return snapshot.n_live

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ramet.engine import checks, records
+from ramet.engine import adding, checks, records
 from ramet.engine import where as filters
 from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.live import Live
+from ramet.engine.opened import Opened
 from ramet.engine.settings import Settings
 from ramet.storage.store import DEFAULT_TIMEOUT_S, Store
 
@@ -20,6 +21,7 @@ class CollectionWrites:
     _store: Store
     _settings: Settings
     _live: Live
+    _opened: Opened
 
     def upsert(
         self,
@@ -43,8 +45,9 @@ class CollectionWrites:
         ids : sequence of str
             Each once for a tenant.
         vectors : array-like (n, dim), optional
-            One for each id. Records without a vector are found by words and filters only: leave the argument out, or
-            put None into a list.
+            One for each id. When left out, the collection's embedder makes them of the documents, as far as it reads
+            them (`add_texts` cuts long ones). Records without a vector are found by words and filters only: there is
+            no embedder, or None stands in the list.
         documents : sequence of str or None, optional
             Text of each record, 4 MiB at most, kept with it and found by words.
         metadata : sequence of dict or None, optional
@@ -77,8 +80,12 @@ class CollectionWrites:
             again with all records is safe.
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
+        seconds, bind = checks.seconds(timeout_s, "timeout_s"), None
+        if vectors is None and documents is not None and self._opened.embedder is not None:
+            records.checked(ids, None, documents, metadata, tenant, self._settings)  # before minutes of embedding
+            vectors, bind = adding.vectors_of_documents(self._opened, documents)
         found = records.checked(ids, vectors, documents, metadata, tenant, self._settings)
-        return self._live.upsert(found, on_conflict=action, timeout_s=checks.seconds(timeout_s, "timeout_s"))
+        return self._live.upsert(found, on_conflict=action, timeout_s=seconds, before=bind)
 
     def delete(
         self,

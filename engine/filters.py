@@ -35,12 +35,6 @@ def rows_matching(reader: Snapshot | Writer, tenant: int, chosen: Filter | None)
     return matching(reader, tenant, chosen, lambda rows: [meta.decode(one or b"{}") for one in reader.metadata(rows)])
 
 
-def rows_of_documents(reader: Snapshot | Writer, tenant: int, chosen: Filter, names: list[str]) -> Rows:
-    """Rows of a tenant that a filter allows, and those under some ids, rising; int64 (n,)."""
-    by_name = reader.rows_of(tenant, names)
-    return np.union1d(np.array(rows_matching(reader, tenant, chosen), np.int64), by_name[by_name >= 0])
-
-
 class Filters:
     """Filters that were evaluated, those used last. Threads may share it."""
 

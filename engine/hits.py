@@ -63,7 +63,7 @@ class Hits:
         In a batch, a query with fewer than k results is padded with infinity (scores: minus infinity). The scores of a
         keyword search are BM25, of a hybrid one those of the fusion; their distances are minus that.
     documents : list of str or None; metadata : list of dict or None
-        Or lists of such lists for a batch; None when they were not asked for or the collection has none.
+        Or lists of such lists for a batch; None when they were not asked for.
     vectors : array, list of arrays for a batch, or None
         In the collection's dtype, only when asked for. In a keyword or hybrid search a list, with None for records
         without a vector.
@@ -119,7 +119,7 @@ class Hits:
         return (self[i] for i in range(len(self)))
 
     def to_list(self) -> list[Any]:
-        """Plain dicts ``{"id", "distance", "score"}``, with "document" and "metadata" if they are there.
+        """Plain dicts ``{"id", "distance", "score"}``, with "document" and "metadata" if the record has them.
 
         Nested for a batch.
         """
@@ -128,9 +128,9 @@ class Hits:
         found: list[Any] = []
         for hit in self:
             found.append({"id": hit.id, "distance": hit.distance, "score": hit.score})
-            if self.documents is not None:
+            if hit.document is not None:
                 found[-1]["document"] = hit.document
-            if self.metadata is not None:
+            if hit.metadata is not None:
                 found[-1]["metadata"] = hit.metadata
         return found
 

@@ -8,7 +8,6 @@ import numpy as np
 from pyroaring import BitMap
 
 from ramet.engine import reads
-from ramet.engine.filters import rows_matching
 from ramet.engine.hits import Records
 from ramet.engine.opened import Opened
 from ramet.engine.reads import Include
@@ -86,12 +85,11 @@ def cursor_after(name: str) -> str:
     return base64.urlsafe_b64encode(name.encode()).decode()
 
 
-def count_matching(opened: Opened, tenant: str | None, chosen: Filter) -> int:
-    """Records that a filter allows, of one tenant or of all together."""
+def count_matching(opened: Opened, tenant: str, chosen: Filter | None) -> int:
+    """Records of a tenant that a filter allows; all of them for None."""
     with opened.store.read() as snapshot:
-        if tenant is not None:
-            number = snapshot.tenant_number(tenant)
-            member = None if number is None else snapshot.member(number)
-            return 0 if member is None else opened.filters.of(snapshot, member, chosen).count
-        # A record that several tenants see counts once.
-        return len(BitMap.union(BitMap(), *(rows_matching(snapshot, one.number, chosen) for one in snapshot.members())))
+        number = snapshot.tenant_number(tenant)
+        member = None if number is None else snapshot.member(number)
+        if member is None:
+            return 0
+        return member.n_records if chosen is None else opened.filters.of(snapshot, member, chosen).count

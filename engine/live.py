@@ -13,13 +13,14 @@ import numpy as np
 from ramet.engine import sharing, upsert
 from ramet.engine.change import Change
 from ramet.engine.compaction import compact
-from ramet.engine.filters import rows_matching, rows_of_documents
+from ramet.engine.filters import rows_matching
 from ramet.engine.forking import tell_after_fork
 from ramet.engine.hits import CompactReport, UpsertReport
-from ramet.engine.ownership import known, refuse_foreign, refuse_foreign_rows
+from ramet.engine.ownership import known, refuse_foreign
 from ramet.engine.placements import Kept, Placements
 from ramet.engine.rebalance import Deadline, rebalance, urgency
 from ramet.engine.remeasure import Remeasure
+from ramet.engine.replacing import Replaced, replaced
 from ramet.engine.settings import Settings
 from ramet.engine.text.analysis import Analyzer
 from ramet.engine.threads import search_pool
@@ -100,13 +101,19 @@ class Live:
         *,
         on_conflict: str,
         timeout_s: float,
+        before: Callable[[Writer], None] | None = None,
     ) -> UpsertReport:
-        """Insert or replace records, whose arguments are checked; see `Collection.upsert`."""
+        """Insert or replace records, whose arguments are checked; see `Collection.upsert`.
+
+        ``before`` is called with the writer of each transaction first.
+        """
         batches = records.batches(CHUNK)
         report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
         for number, batch in enumerate(batches):
             begun = time.monotonic()
             with self._changing(timeout_s) as change:
+                if before is not None:
+                    before(change.writer)
                 # Refused as a whole, before anything is written, and once more when others may have written since.
                 for later in batches if number == 0 else [batch]:
                     upsert.refuse(change.writer, later, on_conflict)
@@ -119,42 +126,34 @@ class Live:
     def replace(
         self,
         records: Records,
-        old: Filter,
-        names: list[str],
+        documents: list[str],
         before: Callable[[Writer], None] | None,
+        on_conflict: str,
         timeout_s: float,
-    ) -> UpsertReport:
-        """Store records in the place of all of the tenant that a filter finds, in one transaction.
+    ) -> Replaced:
+        """Store chunks in the place of all that is there of their documents, in one transaction.
 
         Parameters
         ----------
         records : Records
-            Of one tenant.
-        old : Filter
-        names : list of str
-            Ids of further records that go.
+            Of one tenant, with the fields of `ramet.engine.documents`.
+        documents : list of str
+            Those that they are the chunks of.
         before : callable, optional
             Called with the writer first; what it raises ends the transaction.
+        on_conflict : str
+            What to do about documents that are there: "replace", "skip" or "error".
         """
-        report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
         begun = time.monotonic()
         with self._changing(timeout_s) as change:
             writer = change.writer
             if before is not None:
                 before(writer)
-            for batch in records.batches(max(1, len(records.names))):
-                upsert.refuse(writer, batch, "replace")
-                report += upsert.write(change, batch, "replace")
-            assert isinstance(records.tenants, str)
-            number = writer.tenant_number(records.tenants)
-            if number is not None:
-                found = rows_of_documents(writer, number, old, names)
-                refuse_foreign_rows(writer, number, records.tenants, found)
-                upsert.delete(change, number, sorted(set(writer.slot_ids(found)) - set(records.names)))
+            found = replaced(change, records, documents, on_conflict)
             self._settle(change, len(records.names))
             changed = {tenant: change.placement(tenant).n_cells for tenant in writer.touched}
         self._remeasure.after(changed, len(records.names), busy=time.monotonic() - begun > BUSY_S)
-        return report
+        return found
 
     def delete(self, names: list[str], tenant: str, timeout_s: float) -> int:
         """Delete records; see `Collection.delete`."""
@@ -168,18 +167,18 @@ class Live:
                 self._settle(change, min(CHUNK, len(names) - first))
         return total
 
-    def delete_matching(self, chosen: Filter, tenant: str, timeout_s: float) -> int:
-        """Delete the records of a tenant that a filter allows; see `Collection.delete`."""
+    def delete_matching(self, chosen: Filter, tenant: str, timeout_s: float, *, whole: bool = False) -> int:
+        """Delete the records of a tenant that a filter allows; see `Collection.delete`. ``whole``: all at once."""
         total = 0
         while True:
             with self._changing(timeout_s) as change:
                 owner = known(change.writer, tenant, "tenant")
                 rows = np.array(rows_matching(change.writer, owner, chosen), np.int64)
                 own = rows[change.writer.homes_of(rows).owners == owner]
-                part = change.writer.slot_ids(own[:CHUNK])
+                part = change.writer.slot_ids(own if whole else own[:CHUNK])
                 total += upsert.delete(change, owner, part)
                 self._settle(change, len(part))
-            if len(own) <= CHUNK:
+            if whole or len(own) <= CHUNK:
                 return total
 
     def grant(self, names: list[str], tenant: str, to: tuple[str, ...], timeout_s: float) -> int:

@@ -90,13 +90,18 @@ class Opened:
 
         Raises
         ------
+        ModelMismatchError
+            The vectors of the collection are of another model.
         ArgumentError
             There are others, and it is not ``words_too`` that the question is answered by.
         """
         if not texts:
             return np.empty((0, self.settings.dim), np.float32), np.empty(0, bool)
-        vectors = self.needed().embed_queries(texts)
-        known = vectors.any(axis=1)
+        embedder = self.needed()
+        with self.store.read() as snapshot:  # another process may have stored vectors of another model since
+            self._compare(snapshot.meta(MODEL), embedder)
+        vectors = embedder.embed_queries(texts)
+        known: npt.NDArray[np.bool_] = (vectors != 0).any(axis=1)
         if not known.all():
             first = int(np.argmin(known))
             if not words_too:
@@ -104,15 +109,14 @@ class Opened:
             vectors = np.where(known[:, None], vectors, np.float32(1.0))
         return vectors, known
 
-    def bind_model(self, writer: Writer) -> None:
-        """Remember, in a transaction that stores vectors of the embedder, whose they are.
+    def bind_model(self, writer: Writer, embedder: TextEmbedder) -> None:
+        """Remember, in a transaction that stores vectors of an embedder, whose they are.
 
         Raises
         ------
         ModelMismatchError
             Another model was there first.
         """
-        embedder = self.needed()
         known = writer.meta(MODEL)
         self._compare(known, embedder)
         if known is None:

@@ -40,16 +40,6 @@ class Include:
             documents="documents" in found, metadata="metadata" in found, vectors=with_vectors or "vectors" in found
         )
 
-    def here(self, snapshot: Snapshot) -> Include:
-        """Without what no record of the collection has."""
-        if self.documents <= snapshot.has_documents and self.metadata <= snapshot.has_metadata:
-            return self
-        return Include(
-            documents=self.documents and snapshot.has_documents,
-            metadata=self.metadata and snapshot.has_metadata,
-            vectors=self.vectors,
-        )
-
 
 def no_hits(n: int, single: bool, settings: Settings, include: Include) -> Hits:
     """Results of ``n`` queries that found nothing."""
@@ -70,13 +60,20 @@ def columns_of(
     """What comes with rows that ``tenants`` see."""
     return Columns(
         vectors=vectors_of(snapshot, settings, rows, tenants) if include.vectors else None,
-        documents=snapshot.documents(rows) if include.documents else None,
+        documents=documents_of(snapshot, rows) if include.documents else None,
         metadata=metadata_of(snapshot, rows) if include.metadata else None,
     )
 
 
+def documents_of(snapshot: Snapshot, rows: Rows) -> list[str | None]:
+    """Documents of rows, None where there is none; nothing is looked up when no record has one."""
+    return snapshot.documents(rows) if snapshot.has_documents else [None] * len(rows)
+
+
 def metadata_of(snapshot: Snapshot, rows: Rows) -> list[dict[str, Any] | None]:
-    """Metadata of rows, None where there is none."""
+    """Metadata of rows, None where there is none; nothing is looked up when no record has any."""
+    if not snapshot.has_metadata:
+        return [None] * len(rows)
     return [None if one is None else meta.decode(one) for one in snapshot.metadata(rows)]
 
 
@@ -90,15 +87,11 @@ def hits(
     tenants: Collection[int],
 ) -> Hits:
     """Results with ids and what comes with them; rows of -1 (fewer than k found) are cut off."""
-    include = include.here(snapshot)
-    nothing = not (include.documents or include.metadata or include.vectors)
     if single:
         found = rows[0]
         if found[-1] < 0:
             found = found[found >= 0]
         names, near = snapshot.ids_of(found), distances[0, : len(found)]
-        if nothing:
-            return Hits(names, near, settings.metric, False)
         return Hits(names, near, settings.metric, False, columns_of(snapshot, settings, found, include, tenants))
     counts = (rows >= 0).sum(axis=1)
     flat = rows[rows >= 0]
@@ -121,7 +114,6 @@ def ranked(
     tenants: Collection[int],
 ) -> Hits:
     """Results of keyword and hybrid searches: rows and scores of each query, best first."""
-    include = include.here(snapshot)
     ids, columns = [], []
     k = max((len(rows) for rows, _ in found), default=0)
     distances = np.full((len(found), k), np.inf, np.float32)
@@ -185,7 +177,6 @@ def records(
     snapshot: Snapshot, settings: Settings, tenant: tuple[int, str], ids: list[str], rows: Rows, include: Include
 ) -> list[Record]:
     """Records of a tenant (its number and name), whose rows are known."""
-    include = include.here(snapshot)
     number, name = tenant
     none = [None] * len(ids)
     columns = columns_of(snapshot, settings, rows, Include(documents=include.documents, metadata=include.metadata), ())

@@ -58,19 +58,25 @@ def _documents(documents: Any, n: int) -> list[str | None]:
         raise ArgumentError("documents", f"{len(documents)} documents for {n} records; pass one, or None, for each")
     for i, text in enumerate(documents):
         if text is not None:
-            _check_document(text, i)
+            check_document(text, f"documents[{i}]")
     return [None if text is None else str(text) for text in documents]
 
 
-def _check_document(text: object, i: int) -> None:
+def check_document(text: object, argument: str) -> None:
+    """Refuse what cannot be stored as a document.
+
+    Raises
+    ------
+    ArgumentError
+    """
     if not isinstance(text, str):
-        raise ArgumentError(f"documents[{i}]", f"must be str or None, got {type(text).__name__}")
+        raise ArgumentError(argument, f"must be str or None, got {type(text).__name__}")
     try:
         size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError as error:
-        raise ArgumentError(f"documents[{i}]", f"is not valid Unicode text: {error.reason}") from error
+        raise ArgumentError(argument, f"is not valid Unicode text: {error.reason}") from error
     if size > MAX_DOCUMENT_BYTES:
         raise ArgumentError(
-            f"documents[{i}]",
+            argument,
             f"has {size:,} bytes in UTF-8, at most {MAX_DOCUMENT_BYTES:,} are allowed: cut it up (add_texts does that)",
         )
