@@ -150,6 +150,7 @@ def make(fields: Fields, per_class: int = PER_CLASS) -> Filters:
 def _random(fields: Fields, share: float, per_class: int, rng: np.random.Generator) -> Iterator[Chosen]:
     """Filters by fields that have nothing to do with the vectors."""
     width = round(share * N_BUCKETS)
+    where: dict[str, Any]
     wheres: list[tuple[dict[str, Any], np.ndarray]] = []
     if share == 0.5:  # a range of numbers
         for low in rng.integers(0, N_BUCKETS - width + 1, per_class).tolist():
@@ -177,6 +178,7 @@ def _near(fields: Fields, share: float, per_class: int) -> Iterator[Chosen]:
     n = len(fields.bucket)
     held = np.bincount(fields.pivot, minlength=N_PIVOTS)
     wanted = max(1, round(share * n))
+    where: dict[str, Any]
     for pivot in np.argsort(-held, kind="stable")[:per_class].tolist():
         if held[pivot] >= wanted:
             where = {"$and": [{"pivot": pivot_name(pivot)}, {"pivot_rank": {"$lt": wanted}}]}

@@ -28,9 +28,9 @@ def text(lines: Lines, path: Path) -> None:
         theirs = [own[name]["reference_ndcg"] for name in sets]
         quality.hlines(theirs, at - width / 2, at + width / 2, color="black", linewidth=1.2)
         latency.plot(sets, [own[name]["p50_us"] for name in sets], "o", color=_COLOURS[place], label=method)
-    theirs = {line["dataset"]: line for line in lines if line["contender"] == "bm25s"}
-    if theirs:
-        latency.plot(sets, [theirs[name]["p50_us"] for name in sets], "x", color="black", label="bm25s")
+    others = {line["dataset"]: line for line in lines if line["contender"] == "bm25s"}
+    if others:
+        latency.plot(sets, [others[name]["p50_us"] for name in sets], "x", color="black", label="bm25s")
     quality.set_xticks(np.arange(len(sets)), sets)
     quality.set_title("nDCG@10; black: the reference", fontsize=10)
     quality.legend(frameon=False, fontsize=9)

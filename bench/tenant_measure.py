@@ -129,9 +129,10 @@ def run(
         print(f"  class {of.label}: tuned", flush=True)
     for case in cases:
         _judge(scene, case)
-    for _ in range(rounds):
+    for number in range(rounds):
         for case in cases:  # contenders take turns within a class
-            _time_turn(scene, case)
+            if number < (case.contender.most_rounds or rounds):
+                _time_turn(scene, case)
     return cases
 
 

@@ -14,6 +14,12 @@ Listed = npt.NDArray[np.uint32]
 OBJECT_BYTES = 500
 """What the objects take, beyond the rows: two bytes of each in the bitmap, four in the list, a bit for every row."""
 
+ROW_BYTES = 2 + 4
+
+KEPT_TIMES, KEPT_BYTES = 4, 8192
+"""The bits of all rows are kept when they take at most so many times what the allowed rows do, or so few bytes. To make
+them anew, for a few rows of a large collection, takes less than the search that needs them."""
+
 
 class Allowed:
     """A set of rows of one tenant, fixed once made; threads may share it.
@@ -52,17 +58,26 @@ class Allowed:
 
     @property
     def words(self) -> Words:
-        """One bit a row: bit ``row & 63`` of word ``row >> 6``; uint64 (ceil(n_rows / 64),). Made on first use."""
-        if self._words is None:
+        """One bit a row: bit ``row & 63`` of word ``row >> 6``; uint64 (ceil(n_rows / 64),).
+
+        Made on first use; every time for few rows of a large collection (`KEPT_TIMES`).
+        """
+        words = self._words
+        if words is None:
             words = np.zeros((self.n_rows + 63) // 64, np.uint64)
             set_bits(self.listed, words)
-            self._words = words
-        return self._words
+            if self._keeps_words:
+                self._words = words
+        return words
+
+    @property
+    def _keeps_words(self) -> bool:
+        return self.n_rows // 8 <= max(KEPT_BYTES, KEPT_TIMES * ROW_BYTES * self.count)
 
     @property
     def n_bytes(self) -> int:
-        """Memory held once both forms are made, about: what a cache must reckon with from the start."""
-        return OBJECT_BYTES + 2 * self.count + 4 * self.count + self.n_rows // 8
+        """Memory held once all that is kept is made, about: what a cache must reckon with from the start."""
+        return OBJECT_BYTES + ROW_BYTES * self.count + (self.n_rows // 8 if self._keeps_words else 0)
 
     def __len__(self) -> int:
         """Rows allowed."""

@@ -45,8 +45,9 @@ HELD_OUT_BUDGET = 1e8
 HELD_OUT_FROM = 2000
 """Records from which a collection has a measured curve; smaller ones read all lists."""
 CELLS_AT_A_TIME = 2048
-ROWS_AT_A_TIME = 65_536
 """Posting lists composed in memory at a time."""
+ROWS_AT_A_TIME = 65_536
+"""Records whose documents are words in memory at a time."""
 
 
 @dataclass(slots=True)
@@ -159,10 +160,11 @@ def build(
         with clock.stage("write"):
             order = _write(writer, settings, vectors, ids, options, tree, assignment)
             contents = Contents(writer, analyzer)
-            contents.store(0, len(order), content.taken(order.tolist()))
             tenant = writer.ensure_tenant(options.tenant)
             for first in range(0, len(order), ROWS_AT_A_TIME):
-                contents.enter(tenant, np.arange(first, min(first + ROWS_AT_A_TIME, len(order))))
+                part = order[first : first + ROWS_AT_A_TIME]
+                contents.store(first, len(part), content.taken(part.tolist()))
+                contents.enter(tenant, np.arange(first, first + len(part)))
     with clock.stage("measure"):
         curve = _measure(store, settings, vectors, queries, order, options)
     return BuildReport(

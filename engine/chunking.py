@@ -123,8 +123,11 @@ class _Cutter:
         """Chunks of one document of ``n_tokens``."""
         self._count.cache_clear()
         start, end = _stripped(text, 0, len(text))
-        if n_tokens <= self._most and (n_tokens := self._fixed + self._count(text[start:end])) <= self._most:
-            return [Chunk(text[start:end], start, end, n_tokens)]
+        if n_tokens <= self._most:
+            if end - start < len(text):
+                n_tokens = self._fixed + self._count(text[start:end])
+            if n_tokens <= self._most:
+                return [Chunk(text[start:end], start, end, n_tokens)]
         limit = self._most - self._fixed - self._overlap
         spans = [part for span in self._spans(text, limit) for part in self._cut(text, span, limit)]
         if self._overlap:
@@ -213,5 +216,7 @@ def _last_space(text: str, start: int, end: int) -> int:
     """Where the last word of a span that goes on at ``end`` begins; ``start`` if it has one word."""
     if end < len(text) and text[end].isspace():
         return end
-    word = re.search(r"\S*\Z", text[start:end])
-    return start + word.start() if word else start
+    part = text[start:end]
+    if not part or part[-1].isspace():
+        return end
+    return end - len(part.rsplit(None, 1)[-1])  # from the end: a search for the last word tries every character

@@ -56,8 +56,8 @@ class CollectionSearch:
         text : str or sequence of str, optional
             Question in words. The collection's embedder makes vectors of it where these are needed and not given.
         mode : str, optional
-            "dense" (near vectors), "keyword" (BM25 over the documents) or "hybrid" (both, fused). Default: "hybrid"
-            for vectors with a text; else "dense", but "keyword" for a text when the collection has no embedder.
+            "dense" (near vectors), "keyword" (BM25 over the documents) or "hybrid" (both, fused). Default: "dense";
+            "hybrid" for vectors together with a text; "keyword" for a text alone when the collection has no embedder.
         where : dict, optional
             Only records whose metadata match (``docs/filters.md``): ``{"lang": "en", "year": {"$gte": 2020}}``.
             Evaluated exactly and before ranking: if k records with a vector match, a dense search finds k; by words,
@@ -158,7 +158,7 @@ class CollectionSearch:
         if mode is None and vectors is not None:
             return "hybrid"
         if mode is None:
-            return "dense" if vectors is not None or self._opened.embedder is not None else "keyword"
+            return "dense" if self._opened.embedder is not None else "keyword"
         chosen = one_of(mode, "mode", MODES)
         if chosen != "dense" and texts is None:
             raise ArgumentError("text", f"is missing; mode={chosen!r} searches for words")

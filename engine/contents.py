@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine import metadata as meta
+from ramet.engine.errors import AnalysisMismatchError
 from ramet.engine.text.analysis import Analyzer
 from ramet.storage.writer import Writer
 
@@ -18,6 +19,10 @@ Metadata = dict[str, Any]
 
 BARE = "$bare"
 """Field by which the rows without vectors are found. Users' fields cannot begin with a dollar sign."""
+
+
+ANALYSIS = "analysis"
+"""Entry of META: how the words of the documents were found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class Contents:
         self._writer = writer
         self._analyzer = analyzer
         self._first = self._end = 0
+        self._is_bound = False
         self._metadata: Sequence[Metadata | None] | None = None
         self._words: list[list[str] | None] | None = None
 
@@ -70,6 +76,7 @@ class Contents:
         self._writer.see_rows(tenant, rows, _marked(self._metadata_of(rows), bare))
         places, words = self._words_of(rows)
         if words:
+            self._bind_analysis()
             self._writer.add_words(tenant, rows[places], words)
 
     def leave(self, tenant: int, rows: Rows, bare: npt.NDArray[np.bool_]) -> None:
@@ -81,6 +88,22 @@ class Contents:
         """A tenant is no more."""
         self._writer.forget_fields(tenant)
         self._writer.forget_words(tenant)
+
+    def _bind_analysis(self) -> None:
+        """Remember how words are found, at the first text; refuse to mix them with words found otherwise.
+
+        Raises
+        ------
+        AnalysisMismatchError
+        """
+        if self._is_bound:
+            return
+        known, own = self._writer.meta(ANALYSIS), self._analyzer.identity
+        if known is None:
+            self._writer.set_meta(ANALYSIS, own)
+        elif known != own:
+            raise AnalysisMismatchError(known, own)
+        self._is_bound = True
 
     def _is_fresh(self, rows: Rows) -> bool:
         return len(rows) > 0 and int(rows.min()) >= self._first and int(rows.max()) < self._end

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ramet.engine.checks import positive
 from ramet.engine.errors import ArgumentError, MissingPackageError
+from ramet.engine.forking import tell_after_fork
 from ramet.engine.model_identity import identity_of
 from ramet.engine.texts import checked_texts
 
@@ -126,7 +127,8 @@ class Embedder:
         self._batch_size = positive(batch_size, "batch_size", MOST_BATCH)
         self._normalize = bool(normalize)
         self._progress = progress
-        self._lock = threading.Lock()
+        self.after_fork()
+        tell_after_fork(self)
         self._model = _loaded(model, device)
         self._query_prefix = _prefix(query_prefix, "query_prefix", self._model, ("query",))
         names = ("document", "passage", "corpus")  # those that encode_document looks for
@@ -143,6 +145,10 @@ class Embedder:
         self.identity = identity_of(
             "sentence-transformers", self.dim, self._weights(), self._tokens, self._facts(), settings
         )
+
+    def after_fork(self) -> None:
+        """Make the lock: in a forked child anew, as another thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Embedder({self.identity})"

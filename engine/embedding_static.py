@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ramet.engine.checks import positive
 from ramet.engine.embedding import MOST_BATCH, Floats, Progress, in_batches, located, not_loaded, prefix_of
 from ramet.engine.errors import MissingPackageError
+from ramet.engine.forking import tell_after_fork
 from ramet.engine.model_identity import identity_of
 from ramet.engine.texts import checked_texts
 
@@ -73,12 +74,17 @@ class StaticEmbedder:
         self._query_prefix = prefix_of(query_prefix, "query_prefix")
         self._document_prefix = prefix_of(document_prefix, "document_prefix")
         self._progress = progress
-        self._lock = threading.Lock()
+        self.after_fork()
+        tell_after_fork(self)
         self._model = _loaded(model)
         self.dim = int(self._model.dim)
         self.max_tokens: int | None = None
         settings = {"query": query_prefix, "document": document_prefix, "normalize": self._normalize}
         self.identity = identity_of("model2vec", self.dim, self._weights(), self._tokens, {}, settings)
+
+    def after_fork(self) -> None:
+        """Make the lock: in a forked child anew, as another thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"StaticEmbedder({self.identity})"

@@ -13,11 +13,15 @@
     ├── ConflictError                     the tenant has a record of that id already
     ├── MissingEmbedderError              a text came to a collection that was opened without an embedder
     ├── ModelMismatchError                the embedder's model is not the one that made the collection's vectors
+    ├── AnalysisMismatchError             another release would find other words than those that are stored
     ├── MissingPackageError (ImportError)  an optional package is not installed; the message names the extra
     └── StorageError ...                  damaged, foreign, busy, full or closed files
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from ramet._error import RametError
 
@@ -139,6 +143,25 @@ class MissingEmbedderError(RametError):
 
     def __reduce__(self) -> tuple[type[MissingEmbedderError], tuple[str]]:
         return type(self), (self.collection,)
+
+
+class AnalysisMismatchError(RametError):
+    """The words of the collection's documents were found by other rules or another stemmer. Nothing was done."""
+
+    def __init__(self, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        was, now = (
+            f"language {one.get('language')!r}, rules {one.get('version')}, PyStemmer {one.get('stemmer') or '-'}"
+            for one in (known, given)
+        )
+        super().__init__(
+            f"documents: the words of this collection were found with {was}, here it is {now}; words of both cannot "
+            "be mixed: install that release of PyStemmer (or of ramet, for other rules), or copy the records to a new "
+            "collection. Queries go on working"
+        )
+        self.known, self.given = dict(known), dict(given)
+
+    def __reduce__(self) -> tuple[type[AnalysisMismatchError], tuple[dict[str, Any], dict[str, Any]]]:
+        return type(self), (self.known, self.given)
 
 
 class ModelMismatchError(RametError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,18 @@ def rows_matching(reader: Snapshot | Writer, tenant: int, chosen: Filter | None)
     return matching(reader, tenant, chosen, lambda rows: [meta.decode(one or b"{}") for one in reader.metadata(rows)])
 
 
+def n_bytes_of(chosen: Any) -> int:
+    """Memory that a filter takes, or a part or value of one, about."""
+    if isinstance(chosen, tuple):
+        return getsizeof(chosen) + sum(map(n_bytes_of, chosen))
+    return getsizeof(chosen) + sum(n_bytes_of(getattr(chosen, name)) for name in getattr(chosen, "__slots__", ()))
+
+
 class Filters:
     """Filters that were evaluated, those used last. Threads may share it."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Key, Allowed] = OrderedDict()
+        self._known: OrderedDict[Key, tuple[Allowed, int]] = OrderedDict()  # and the bytes of both
         self._lock = threading.Lock()
         self._n_bytes = 0
         self._core: Any = None
@@ -69,7 +77,7 @@ class Filters:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
-                return known
+                return known[0]
         rows = rows_matching(snapshot, member.number, chosen)
         if listed:
             rows -= snapshot.rows_with_field(member.number, BARE)
@@ -81,8 +89,8 @@ class Filters:
 
     def _keep(self, key: Key, found: Allowed) -> None:
         """Keep rows, and let go of those used longest ago when there is no room."""
-        old = self._known.pop(key, None)
-        self._n_bytes += found.n_bytes - (0 if old is None else old.n_bytes)
-        self._known[key] = found
+        n_bytes = found.n_bytes + n_bytes_of(key[2])
+        self._n_bytes += n_bytes - self._known.pop(key, (found, 0))[1]
+        self._known[key] = found, n_bytes
         while self._n_bytes > CACHE_BYTES and len(self._known) > 1:
-            self._n_bytes -= self._known.popitem(last=False)[1].n_bytes
+            self._n_bytes -= self._known.popitem(last=False)[1][1]

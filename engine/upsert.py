@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ I64 = npt.NDArray[np.int64]
 
 MOST_TENANTS = 512
 """Tenants in one transaction; larger calls are cut."""
+
+MOST_BYTES = 64 << 20
+"""Bytes of documents in one transaction, about, unless one alone has more. Their words take several times that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,10 @@ class Records:
     """Whose all are, or whose each is."""
 
     def batches(self, size: int) -> list[Batch]:
-        """Cut them into transactions of at most ``size``; records of one tenant stay together and in order."""
+        """Cut them into transactions of at most ``size``; records of one tenant stay together and in order.
+
+        Large documents make smaller ones (`MOST_BYTES`).
+        """
         tenants, order = self.tenants, np.arange(len(self.names))
         if not isinstance(tenants, str):
             numbers: dict[str, int] = {}
@@ -72,7 +78,8 @@ class Records:
             order = np.argsort(keys, kind="stable")
             tenants = [tenants[i] for i in order.tolist()]
         found: list[Batch] = []
-        for first, last in _pieces(tenants, len(order), size):
+        ends = _bytes_until(self.content.documents, order)
+        for first, last in _light(ends, _pieces(tenants, len(order), size)):
             whose = [tenants] * (last - first) if isinstance(tenants, str) else tenants[first:last]
             found.append(self._batch(order[first:last], list(_runs(whose))))
         return found
@@ -100,6 +107,28 @@ def _pieces(tenants: str | list[str], n: int, size: int) -> Iterator[tuple[int, 
             first, n_tenants = i, 1
     for start in range(first, n, size):
         yield start, min(start + size, n)
+
+
+def _bytes_until(documents: Sequence[str | None] | None, order: I64) -> I64 | None:
+    """Bytes of documents up to each record and with it, at most; None without documents."""
+    if documents is None:
+        return None
+    sizes = [0 if text is None else len(text) * (1 if text.isascii() else 4) for text in documents]
+    found: I64 = np.cumsum(np.array(sizes, np.int64)[order])
+    return found
+
+
+def _light(ends: I64 | None, pieces: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Cut pieces further, until each has `MOST_BYTES` of documents at most, or one record."""
+    for first, last in pieces:
+        while ends is not None and first < last:
+            before = int(ends[first - 1]) if first else 0
+            end = max(first + 1, int(np.searchsorted(ends, before + MOST_BYTES, side="right")))
+            if end >= last:
+                break
+            yield first, end
+            first = end
+        yield first, last
 
 
 def _runs(tenants: list[str]) -> Iterator[tuple[str, int, int]]:

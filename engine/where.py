@@ -5,7 +5,7 @@ docs/filters.md is the reference of the operators and of what a missing field me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -25,6 +25,9 @@ MAX_CONDITIONS = 1024
 
 MAX_VALUES = 10_000
 """Values of one $in or $nin."""
+
+MAX_VALUES_IN_ALL = 50_000
+"""Values of all $in and $nin of one filter."""
 
 FIELD_OPERATORS = ("$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$contains", "$exists", "$not")
 FILTER_OPERATORS = ("$and", "$or", "$not")
@@ -117,10 +120,10 @@ def parse(where: Any) -> Filter | None:
 
 
 class _Parser:
-    """Counts conditions while it goes through one filter."""
+    """Counts conditions and their values while it goes through one filter."""
 
     def __init__(self) -> None:
-        self._n_conditions = 0
+        self._n_conditions = self._n_values = 0
 
     def filter(self, given: Any, at: str, depth: int) -> Filter:
         if not isinstance(given, Mapping):
@@ -172,6 +175,12 @@ class _Parser:
         self._n_conditions += 1
         if self._n_conditions > MAX_CONDITIONS:
             raise ArgumentError(at, f"the filter has more than {MAX_CONDITIONS} conditions; use $in for many values")
+        if operator in ("$in", "$nin"):
+            value = _several(value, at)
+            self._n_values += len(value)
+            if self._n_values > MAX_VALUES_IN_ALL:
+                what = f"with it, the filter has {self._n_values} values in $in and $nin; at most {MAX_VALUES_IN_ALL}"
+                raise ArgumentError(at, f"{what} are looked for at once")
         return _OPERATORS[operator](field, value, at)
 
 
@@ -186,19 +195,15 @@ def _refuse_operator(key: Any, at: str, here: tuple[str, ...], elsewhere: tuple[
     raise ArgumentError(at, f"unknown operator {key!r}{f', do you mean {near[0]}' if near else ''}? Known are {known}")
 
 
-def _among(field: str, values: list[Any], at: list[str]) -> Among:
+def _among(field: str, values: Collection[Any], at: str) -> Among:
+    """``at``: the place of the values if they are several, else of the one."""
     numbers, dates, bools, texts = set[float](), set[int](), set[bool](), set[str]()
     missing = False
-    for value, where in zip(values, at, strict=True):
+    for value in values:
         if value is None:
             missing = True
             continue
-        if isinstance(value, (list, tuple, Mapping, set)):
-            what = (
-                f"is a {type(value).__name__}; compare with single values: $in for one of several, $contains for a list"
-            )
-            raise ArgumentError(where, what)
-        found = scalar(value, where, "compare with str, bool, int, float, datetime or None")
+        found = _single(value, at)
         if isinstance(found, str):
             texts.add(found)
         elif isinstance(found, bool):
@@ -213,25 +218,43 @@ def _among(field: str, values: list[Any], at: list[str]) -> Among:
     )  # fmt: skip
 
 
+def _single(value: Any, at: str) -> str | bool | int | float | datetime:
+    if isinstance(value, (list, tuple, Mapping, set)):
+        what = f"is a {type(value).__name__}; compare with single values: $in for one of several, $contains for a list"
+        raise ArgumentError(at, what)
+    return scalar(value, at, "compare with str, bool, int, float, datetime or None")
+
+
 def _equal(field: str, value: Any, at: str) -> Filter:
-    return _among(field, [value], [at])
+    return _among(field, [value], at)
 
 
 def _not_equal(field: str, value: Any, at: str) -> Filter:
     return Not(part=_equal(field, value, at))
 
 
-def _one_of(field: str, value: Any, at: str) -> Filter:
+def _several(value: Any, at: str) -> Collection[Any]:
+    """The values of $in or $nin."""
     if isinstance(value, np.ndarray):
         value = value.ravel().tolist()
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise ArgumentError(at, f"is a {type(value).__name__}; pass a list of values")
     if len(value) > MAX_VALUES:
         raise ArgumentError(at, f"has {len(value)} values; at most {MAX_VALUES} are looked for at once")
-    return _among(field, list(value), [f"{at}[{i}]" for i in range(len(value))])
+    return value
 
 
-def _none_of(field: str, value: Any, at: str) -> Filter:
+def _one_of(field: str, value: Collection[Any], at: str) -> Filter:
+    try:
+        return _among(field, value, at)
+    except ArgumentError:  # again, to find the place: for good values, ten thousand places are not written out
+        for i, one in enumerate(value):
+            if one is not None:
+                _single(one, f"{at}[{i}]")
+        raise
+
+
+def _none_of(field: str, value: Collection[Any], at: str) -> Filter:
     return Not(part=_one_of(field, value, at))
 
 

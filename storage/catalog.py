@@ -152,6 +152,14 @@ def range_is_empty(txn: Any, prefix: bytes) -> bool:
     return not (cursor.set_range(prefix) and cursor.key()[: len(prefix)] == prefix)
 
 
+def delete_range(txn: Any, prefix: bytes) -> None:
+    """Delete every entry whose key starts with `prefix`."""
+    cursor = txn.cursor()
+    there = cursor.set_range(prefix)
+    while there and cursor.key().startswith(prefix):
+        there = cursor.delete() and bool(cursor.key())
+
+
 def put_sorted(txn: Any, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
     """Write many entries whose keys rise; twice as fast, and with full pages, when they come behind all others."""
     if not keys:

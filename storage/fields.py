@@ -25,7 +25,6 @@ from ramet.storage.field_keys import (
     string_suffix,
     united,
 )
-from ramet.storage.format import concatenated
 from ramet.storage.number_pages import pages_between, pages_with
 from ramet.storage.reader import U64, CatalogReader, storage_errors
 
@@ -45,18 +44,13 @@ class FieldReader(CatalogReader):
     def visible(self, tenant: int) -> BitMap:
         """Return the rows that a tenant sees, by its number.
 
-        In a collection from before there was the table of visible rows, they are taken from the ids, until the first
-        row is seen or unseen.
-
         Raises
         ------
         CorruptionError
             An entry is no bitmap. So it is for all reads of this class.
         """
-        txn, number = self._reading(), catalog.U32_KEY.pack(tenant)
-        if catalog.range_is_empty(txn, catalog.VISIBLE):
-            return rows_with_id(txn, number)
-        values = [value for _, value in catalog.scan(txn, catalog.VISIBLE + number)]
+        prefix = catalog.VISIBLE + catalog.U32_KEY.pack(tenant)
+        values = [value for _, value in catalog.scan(self._reading(), prefix)]
         return self._united(values, "visible rows", tenant)
 
     @storage_errors
@@ -193,9 +187,3 @@ class FieldReader(CatalogReader):
             return np.frombuffer(b"".join(values), PAIR)
         except ValueError as error:
             raise self._damaged(f"numbers in {field!r} of tenant {tenant}", "pairs of 12 bytes", error) from error
-
-
-def rows_with_id(txn: Any, number: bytes) -> BitMap:
-    """Return the rows that a tenant, by the bytes of its number, has ids for."""
-    rows = [value for _, value in catalog.scan(txn, catalog.IDS + number)]
-    return bitmap_of(concatenated(rows, 4).view("<u4").ravel())

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 from ramet.storage import catalog
 from ramet.storage.field_batch import FieldBatch, Record, by_field, value_keys
 from ramet.storage.field_keys import CHUNK_BITS, CHUNK_KEY, codes_of, deserialized, field_prefix, serialized
-from ramet.storage.fields import FieldReader, rows_with_id
+from ramet.storage.fields import FieldReader
 from ramet.storage.format import CATALOG
 from ramet.storage.number_pages import add_pairs, drop_pairs
 from ramet.storage.reader import I64
@@ -53,7 +53,6 @@ class FieldWriter(WriteTransaction, FieldReader):
             A value is of another type.
         """
         numbers, order = self._checked(tenant, rows, metadata)
-        self._adopt_rows()
         seen = self._seen(tenant, numbers)
         new = numbers[~seen], [metadata[i] for i in order[~seen].tolist()]
         chunks = _chunked(*new)
@@ -82,7 +81,6 @@ class FieldWriter(WriteTransaction, FieldReader):
             As `see_rows`.
         """
         numbers, order = self._checked(tenant, rows, metadata)
-        self._adopt_rows()
         seen = self._seen(tenant, numbers)
         old = numbers[seen], [metadata[i] for i in order[seen].tolist()]
         chunks = _chunked(*old)
@@ -98,11 +96,7 @@ class FieldWriter(WriteTransaction, FieldReader):
         """Delete everything that the filter tables hold of a tenant."""
         with self._step(CATALOG) as txn:
             for table in (catalog.VISIBLE, catalog.VALUES, catalog.NUMBERS):
-                prefix = table + catalog.U32_KEY.pack(tenant)
-                cursor = txn.cursor()
-                found = cursor.set_range(prefix)
-                while found and cursor.key().startswith(prefix):
-                    found = cursor.delete()
+                catalog.delete_range(txn, table + catalog.U32_KEY.pack(tenant))
 
     def _checked(self, tenant: int, rows: npt.NDArray[Any], metadata: Sequence[Record | None]) -> tuple[I64, I64]:
         """Return the rows in order, and their order in the arguments."""
@@ -118,18 +112,6 @@ class FieldWriter(WriteTransaction, FieldReader):
         if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < self.n_rows:
             raise ValueError(f"rows from {numbers[0]} to {numbers[-1]} do not all exist: there are {self.n_rows}")
         return numbers, order
-
-    def _adopt_rows(self) -> None:
-        """Enter the rows of a collection from before there was the table of visible rows; they have no metadata."""
-        txn, n_rows = self._reading(), self._before.n_rows  # rows of this transaction are seen by `see_rows`
-        if not n_rows or not catalog.range_is_empty(txn, catalog.VISIBLE):
-            return
-        with self._step(CATALOG):
-            for member in self.members():
-                number = catalog.U32_KEY.pack(member.number)
-                rows = [row for row in rows_with_id(txn, number) if row < n_rows]
-                for chunk in _chunked(np.array(rows, np.int64), [None] * len(rows)):
-                    txn.put(catalog.VISIBLE + number + chunk.key, serialized(chunk.rows, chunk.rows[0] >> CHUNK_BITS))
 
     def _seen(self, tenant: int, rows: I64) -> npt.NDArray[np.bool_]:
         """Tell which of rising rows a tenant sees."""

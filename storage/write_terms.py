@@ -138,12 +138,8 @@ class TermWriter(WriteTransaction, TermReader):
 
     def forget_words(self, tenant: int) -> None:
         """Delete everything about a tenant's words."""
-        prefix = tenant_key(tenant)
         with self._step(CATALOG) as txn:
-            cursor = txn.cursor()
-            there = cursor.set_range(prefix)
-            while there and cursor.key().startswith(prefix):
-                there = cursor.delete() and bool(cursor.key())
+            catalog.delete_range(txn, tenant_key(tenant))
             txn.delete(catalog.TEXTS + catalog.U32_KEY.pack(tenant))
 
     def _text_rows(self, tenant: int, rows: npt.ArrayLike) -> U64:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ramet.engine.embedding import Embedder as Embedder
     from ramet.engine.embedding import TextEmbedder as TextEmbedder
     from ramet.engine.embedding_static import StaticEmbedder as StaticEmbedder
+    from ramet.engine.errors import AnalysisMismatchError as AnalysisMismatchError
     from ramet.engine.errors import ArgumentError as ArgumentError
     from ramet.engine.errors import CollectionExistsError as CollectionExistsError
     from ramet.engine.errors import ConflictError as ConflictError
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AccessError": "ramet.storage.errors",
     "AddReport": "ramet.engine.hits",
+    "AnalysisMismatchError": "ramet.engine.errors",
     "ArgumentError": "ramet.engine.errors",
     "BuildReport": "ramet.engine.hits",
     "Chunk": "ramet.engine.chunking",
@@ -105,6 +107,7 @@ _HOME = {
 __all__ = [
     "AccessError",
     "AddReport",
+    "AnalysisMismatchError",
     "ArgumentError",
     "BuildReport",
     "Chunk",

@@ -98,7 +98,9 @@ def _plans(
     out = {}
     for contender in contenders:
         explained = getattr(contender, "explained", None)
-        for of in job.filters.classes if explained is not None else ():
+        if explained is None:
+            continue
+        for of in job.filters.classes:
             said = explained(scene.dataset.queries[0], int(of.tenants[0]), scene.k)
             out[contender.name, of.label] = said["tenants"][0] if said["tenants"] else {}
     return out

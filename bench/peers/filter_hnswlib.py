@@ -24,6 +24,7 @@ class HnswlibFilters(FilterContender):
 
     name = "hnswlib-filter"
     most_queries = MOST_QUERIES
+    most_rounds = 1
 
     def take(self, job: Job) -> dict[str, Any]:
         """Build the index in a process of its own (or take it from the cache) and read it."""

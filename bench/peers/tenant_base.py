@@ -42,6 +42,8 @@ class TenantContender(ABC):
     """Under cosine: gets vectors of unit length."""
     most_queries: int | None = None
     """Fewer queries than the others are asked, where one takes milliseconds; None: as many."""
+    most_rounds: int | None = None
+    """Fewer rounds than the others have, where a query takes seconds; None: as many."""
     untuned: Setting | None = None
     """A setting that is measured as it is, for a contender that promises a recall by itself."""
 

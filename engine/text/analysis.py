@@ -83,7 +83,8 @@ class Analyzer:
     @property
     def identity(self) -> dict[str, str | int]:
         """What the words of a text depend on, to be stored with them: language, rules, release of the stemmer."""
-        return {"language": self.language, "version": VERSION, "stemmer": Stemmer.version()}
+        stemmer = "" if self.language == NO_LANGUAGE else Stemmer.version()
+        return {"language": self.language, "version": VERSION, "stemmer": stemmer}
 
     def words(self, text: str) -> list[str]:
         """Return the words of a text in order, as often as they occur.

@@ -102,7 +102,7 @@ def _statistics(reader: TermReader, tenants: Sequence[int], visible: Callable[[i
     """Return how many rows with text the tenants see together, and how many words these have."""
     texts = [reader.texts(tenant) for tenant in tenants]
     if len(tenants) > 1 and _overlap([visible(tenant) for tenant in tenants]):
-        every = np.unique(np.concatenate([reader.text_rows(tenant) for tenant in tenants]))
+        every = _one_a_row(np.concatenate([reader.text_rows(tenant) for tenant in tenants]))
         return len(every), int(text_lengths_in(every).sum())
     return sum(one.documents for one in texts), sum(one.words for one in texts)
 
@@ -124,8 +124,15 @@ def _postings(
         parts.append(found)
     if len(parts) == 1:
         return parts[0]
-    # The posting of a row is the same with every tenant, since it says the same about the same text.
-    return [np.unique(np.concatenate(of_word)) for of_word in zip(*parts, strict=True)]
+    return [_one_a_row(np.concatenate(of_word)) for of_word in zip(*parts, strict=True)]
+
+
+def _one_a_row(entries: U64) -> U64:
+    """Return postings, or rows with their lengths, in order, one of each row: tenants that share it say the same."""
+    entries.sort()
+    first = np.ones(len(entries), np.bool_)
+    first[1:] = rows_in(entries[1:]) != rows_in(entries[:-1])
+    return entries[first]
 
 
 def _best(found: Sequence[U64], weights: npt.NDArray[np.float64], mean: float, k: int) -> tuple[I64, F32]:

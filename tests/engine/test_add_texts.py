@@ -435,3 +435,64 @@ def test_white_space_does_not_bind_a_collection_to_a_model(db):
     other = KnowsNothing()
     other.identity = "another"
     db.collection("c", embedder=other)
+
+
+def test_chunks_never_take_the_place_of_other_records(db):
+    docs = db.create_collection("c", embedder=WordHash(max_tokens=8))
+    docs.add_texts(["short"], ["a#0"])
+    docs.upsert(["u#1"], documents=["a record of its own"])
+    for document in ("a", "u"):
+        with pytest.raises(ramet.ConflictError, match="as other records"):
+            docs.add_texts([LONG], [document])
+    assert [docs.get([name])[0].document for name in ("a#0", "u#1")] == ["short", "a record of its own"]
+    docs.add_texts([LONG], ["b"])
+    with pytest.raises(ramet.ConflictError, match="as other records"):
+        docs.add_texts(["instead of a chunk"], ["b#0"])
+    with pytest.raises(ramet.ArgumentError, match="may be a chunk of 'x'"):
+        docs.add_texts(["one", "two"], ["x", "x#0"])
+    assert len(docs.get(where={"_document": "b"})) > 2
+
+
+class Interrupted(WordHash):
+    """Somebody else stores a document while texts are embedded."""
+
+    def embed_documents(self, texts):
+        if self.meanwhile is not None:
+            work, self.meanwhile = self.meanwhile, None
+            work()
+        return super().embed_documents(texts)
+
+
+@pytest.mark.parametrize("on_conflict", ["error", "skip"])
+def test_conflicts_are_decided_when_documents_are_stored(db, on_conflict):
+    embedder = Interrupted()
+    docs = db.create_collection("c", embedder=embedder)
+    embedder.meanwhile = lambda: docs.upsert(["a"], np.ones((1, 16)), documents=["theirs"])
+    if on_conflict == "error":
+        with pytest.raises(ramet.ConflictError):
+            docs.add_texts(["mine", "other"], ["a", "b"], on_conflict="error")
+        assert docs.count() == 1
+    else:
+        report = docs.add_texts(["mine", "other"], ["a", "b"], on_conflict="skip")
+        assert (report.n_documents, report.n_skipped, report.n_chunks) == (1, 1, 1)
+        assert docs.get(["b"])[0].document == "other"
+    assert docs.get(["a"])[0].document == "theirs"
+
+
+def test_upsert_embeds_documents_that_come_without_vectors(db):
+    docs = db.create_collection("c", embedder=WordHash())
+    docs.upsert(["a", "b", "c"], documents=["a stone", None, "the river"])
+    assert docs.query(text="the river", k=1, mode="dense").ids == ["c"]
+    assert [one.vector is None for one in docs.get(["a", "b", "c"])] == [False, True, False]
+    docs.upsert(["d"], [None], documents=["found by words only"])
+    assert docs.get(["d"])[0].vector is None
+    with pytest.raises(ramet.ModelMismatchError):
+        db.collection("c", embedder=WordHash("other"))
+
+
+def test_a_question_is_not_compared_with_vectors_that_another_model_made_meanwhile(tmp_path):
+    with ramet.connect(tmp_path) as one, ramet.connect(tmp_path) as two:
+        mine = one.create_collection("c", embedder=WordHash("mine"))
+        two.collection("c", embedder=WordHash("theirs")).add_texts(["a stone"])
+        with pytest.raises(ramet.ModelMismatchError):
+            mine.query(text="a stone")

@@ -194,7 +194,8 @@ def test_words_in_a_collection_without_text_find_nothing(db):
         assert docs.query(text=[], mode="keyword").ids == []
         docs.upsert(["1", "2"], GOOD)
     assert sorted(docs.query(GOOD[0], text="river", mode="hybrid").ids) == ["1", "2"]
-    assert docs.query(text="river", mode="keyword").documents is None
+    assert docs.query(text="river", mode="keyword").documents == []
+    assert docs.query(GOOD[0], 2).documents == [None, None]
 
 
 def test_a_text_that_has_to_be_embedded_needs_an_embedder(docs):
