@@ -11,7 +11,7 @@ from bench import plot, text_summary
 from bench.plot import latency_axis
 
 Lines = Sequence[Mapping[str, Any]]
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+_COLOURS = ("#777777", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 def text(lines: Lines, path: Path) -> None:

@@ -19,7 +19,7 @@ def lines(cases: Sequence[Case]) -> list[dict[str, Any]]:
     reference = {case.mode: case.ndcg for case in cases if case.contender == "reference"}
     out = []
     for case in cases:
-        theirs = reference[case.mode] if case.contender == OURS else None
+        theirs = reference[case.mode.split(" (")[0]] if case.contender == OURS else None
         out.append(
             {
                 "contender": case.contender,
@@ -66,7 +66,7 @@ def means(of_run: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def targets(of_run: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say of each target whether it is met."""
     ours = [line for line in of_run if line["contender"] == OURS]
-    worst = max(ours, key=lambda line: abs(line["difference"]))
+    worst = max((line for line in ours if "(" not in line["method"]), key=lambda line: abs(line["difference"]))
     said = f"largest difference from the reference {worst['difference']:+.4f} ({worst['dataset']}, {worst['method']})"
     out = [_said(f"{said}, at most {TOLERANCE:g}", abs(worst["difference"]) <= TOLERANCE)]
     of_method = means(of_run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,15 +104,13 @@ def answer(opened: Opened, question: Question, mode: str, names: tuple[str, ...]
     begun = time.perf_counter()
     snapshot, searchers = begin(opened, names)
     with snapshot:
-        numbers = [snapshot.tenant_number(name) for name in names]
-        members = [None if number is None else snapshot.member(number) for number in numbers]
         scope = Scope(
             opened=opened,
             snapshot=snapshot,
-            members=[member for member in members if member is not None],
+            names=names,
             searchers=searchers,
             question=question,
-            explanation=Explanation(len(question)),
+            explanation=Explanation(len(question), wanted=question.explain),
         )
         found = _WAYS[mode](scope)
     if question.explain:
@@ -120,16 +119,23 @@ def answer(opened: Opened, question: Question, mode: str, names: tuple[str, ...]
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Scope:
     """What a filtered question is asked of: tenants that exist, and the rows of each that it may find."""
 
     opened: Opened
     snapshot: Snapshot
-    members: list[Member]
+    names: tuple[str, ...]
     searchers: list[Searcher]
     question: Question
     explanation: Explanation
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The tenants that exist, those without lists included."""
+        numbers = [self.snapshot.tenant_number(name) for name in self.names]
+        found = [None if number is None else self.snapshot.member(number) for number in numbers]
+        return [member for member in found if member is not None]
 
     def near(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
         """Rows and distances of the records nearest to each query."""
@@ -140,12 +146,9 @@ class Scope:
             _check(self.snapshot, self.searchers, queries, question.effort, k)
         allowed: list[Allowed | None] | None = None
         if chosen is not None:
-            numbers = {member.number: member for member in self.members}
+            filters, snapshot = self.opened.filters, self.snapshot
             with self.explanation.stage("filter"):
-                allowed = [
-                    self.opened.filters.of(self.snapshot, numbers[searcher.tenant], chosen, listed=True)
-                    for searcher in self.searchers
-                ]
+                allowed = [filters.of(snapshot, searcher, chosen, listed=True) for searcher in self.searchers]
         residency = self.opened.residency
         return search(self.searchers, queries, k, question.effort, residency, allowed, self.explanation)
 
@@ -178,7 +181,7 @@ def _filtered(scope: Scope) -> Hits:
     with scope.explanation.stage("records"):
         if not rows.shape[1]:
             return reads.no_hits(len(rows), question.single, settings, question.include)
-        tenants = [member.number for member in scope.members]
+        tenants = [searcher.tenant for searcher in scope.searchers]
         return reads.hits(scope.snapshot, settings, rows, distances, question.single, question.include, tenants)
 
 

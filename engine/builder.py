@@ -159,12 +159,7 @@ def build(
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)
         with clock.stage("write"):
             order = _write(writer, settings, vectors, ids, options, tree, assignment)
-            contents = Contents(writer, analyzer)
-            tenant = writer.ensure_tenant(options.tenant)
-            for first in range(0, len(order), ROWS_AT_A_TIME):
-                part = order[first : first + ROWS_AT_A_TIME]
-                contents.store(first, len(part), content.taken(part.tolist()))
-                contents.enter(tenant, np.arange(first, first + len(part)))
+            _write_contents(writer, analyzer, content, order, options)
     with clock.stage("measure"):
         curve = _measure(store, settings, vectors, queries, order, options)
     return BuildReport(
@@ -228,6 +223,18 @@ def _write(
     leaves = np.arange(tree.first_leaf, len(numbers), dtype=np.uint32)
     writer.put_blob(NAVIGATOR.format(tenant=tenant), pack_navigator(leaves, _navigator(tree, settings, options)))
     return order
+
+
+def _write_contents(
+    writer: Writer, analyzer: Analyzer, content: Content, order: npt.NDArray[np.int64], options: BuildOptions
+) -> None:
+    """Documents, metadata, and what finds them; ``order``: input position of each row."""
+    contents = Contents(writer, analyzer)
+    tenant = writer.ensure_tenant(options.tenant)
+    for first in range(0, len(order), ROWS_AT_A_TIME):
+        part = order[first : first + ROWS_AT_A_TIME]
+        contents.store(first, len(part), content.taken(part.tolist()))
+        contents.enter(tenant, np.arange(first, first + len(part)))
 
 
 def _navigator(tree: Tree, settings: Settings, options: BuildOptions) -> Navigator:

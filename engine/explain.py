@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +15,8 @@ from ramet.index.kernels.filtered import ALLOWED, DIRECT, N_FILTERED, ROUNDS
 from ramet.index.kernels.search import LISTS, RERANKED, ROWS
 
 Counters = npt.NDArray[np.int64]
+
+_NOTHING = nullcontext()
 
 COUNTED = {
     "lists": LISTS,
@@ -43,15 +45,19 @@ class Explanation:
         For each tenant its plan and what was counted, summed over the queries of the batch.
     """
 
-    def __init__(self, n_queries: int = 1) -> None:
+    def __init__(self, n_queries: int = 1, *, wanted: bool = True) -> None:
         self.n_queries = n_queries
+        self._wanted = wanted
         self.stages: dict[str, float] = {}
         self.total_us: float | None = None
         self.tenants: list[dict[str, Any]] = []
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Add the time inside to a stage."""
+        return self._timed(name) if self._wanted else _NOTHING
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
         begin = perf_counter()
         try:
             yield
@@ -64,6 +70,8 @@ class Explanation:
 
     def tenant(self, number: int, plan: Plan, n_allowed: int, counters: Counters | None = None) -> None:
         """Note how a tenant was searched. ``counters``: those of `search_allowed`, or the first five of them."""
+        if not self._wanted:
+            return
         counted = np.zeros(N_FILTERED, np.int64)
         if counters is not None:
             counted[: len(counters)] = counters

@@ -16,6 +16,7 @@ from ramet.engine.allowed import Allowed
 from ramet.engine.contents import BARE
 from ramet.engine.filtering import matching
 from ramet.engine.forking import tell_after_fork
+from ramet.engine.searcher import Searcher
 from ramet.engine.where import Filter
 from ramet.storage.snapshot import Snapshot
 from ramet.storage.tenants import Member
@@ -64,12 +65,15 @@ class Filters:
             self._known.clear()
             self._n_bytes = 0
 
-    def of(self, snapshot: Snapshot, member: Member, chosen: Filter | None, *, listed: bool = False) -> Allowed:
+    def of(
+        self, snapshot: Snapshot, tenant: Member | Searcher, chosen: Filter | None, *, listed: bool = False
+    ) -> Allowed:
         """Rows of a tenant that a filter allows in a snapshot; None: all that the tenant sees.
 
         ``listed``: only those that have a vector.
         """
-        key = (member.number, member.changed, chosen, listed)
+        number = tenant.number
+        key = (number, tenant.changed, chosen, listed)
         with self._lock:
             if self._core is not snapshot.core:  # compacted: rows have other numbers
                 self._core = snapshot.core
@@ -78,9 +82,9 @@ class Filters:
             if known is not None:
                 self._known.move_to_end(key)
                 return known[0]
-        rows = rows_matching(snapshot, member.number, chosen)
+        rows = rows_matching(snapshot, number, chosen)
         if listed:
-            rows -= snapshot.rows_with_field(member.number, BARE)
+            rows -= snapshot.rows_with_field(number, BARE)
         found = Allowed(rows, snapshot.n_rows)
         with self._lock:
             if self._core is snapshot.core:

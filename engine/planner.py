@@ -38,6 +38,7 @@ class Facts:
     """What a plan depends on."""
 
     n_records: int
+    """Records with a vector; so are the allowed ones."""
     n_lists: int
     n_listed: int
     """Rows in all lists, copies included."""

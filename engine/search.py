@@ -103,7 +103,7 @@ def _allowed_of_one(
     explanation: Explanation | None,
 ) -> tuple[Rows, Floats]:
     """One tenant, under a filter or explained."""
-    explained = Explanation() if explanation is None else explanation
+    explained = Explanation(wanted=False) if explanation is None else explanation
     n_allowed = searcher.n_records if allowed is None else min(allowed.count, searcher.n_records)
     k = min(k, n_allowed)
     with explained.stage("plan"):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.allowed import Allowed
+from ramet.engine.contents import BARE
 from ramet.engine.curve import RecallCurve
 from ramet.engine.curves import curve_of, ladder_of, nprobe_for
 from ramet.engine.navigation import centroids_of, load_navigator, with_cells
@@ -100,10 +101,15 @@ class Searcher:
         self._sorted: U32 | None = None
         self._fill(snapshot)
 
+    @property
+    def number(self) -> int:
+        """Number of the tenant, under the name that `Member` has for it."""
+        return self.tenant
+
     def _take(self, snapshot: Snapshot, member: Member) -> None:
         """Take over what does not depend on the lists."""
         self.tenant = member.number
-        self.n_records = member.n_records
+        self.n_records = member.n_records - len(snapshot.rows_with_field(member.number, BARE))  # those with a vector
         self.changed = member.changed
         self.valid_to = snapshot.txn_id
         self.core = snapshot.core  # of another one, transactions have other numbers

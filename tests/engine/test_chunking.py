@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramet.engine.chunking import Chunk, chunk, count_words
+from ramet.engine.chunking import Chunk, _last_space, chunk, count_words
 from ramet.engine.embedding import Embedder
 from ramet.engine.embedding_static import StaticEmbedder
 from ramet.engine.errors import ArgumentError
@@ -29,6 +29,27 @@ def count_bytes_and_two(texts):
 def count_odd(texts):
     """Like WordPiece: a long word is one unknown token, so a part of a text can have more tokens than the whole."""
     return [sum(1 if len(word) > 20 else len(word) for word in text.split()) + 2 for text in texts]
+
+
+def test_a_document_that_fits_is_counted_once():
+    counted = []
+
+    def count(texts):
+        counted.extend(texts)
+        return [len(text) for text in texts]
+
+    assert chunk(["one two", " three "], 10, count_tokens=count) == [
+        [Chunk("one two", 0, 7, 7)],
+        [Chunk("three", 1, 6, 5)],
+    ]
+    assert sorted(counted) == ["", " three ", "one two", "three"]
+
+
+@given(text=st.text("ab \n\u2003\x1c", max_size=12), start=st.integers(0, 12), end=st.integers(0, 12))
+def test_the_last_word_begins_where_a_search_from_the_front_finds_it(text, start, end):
+    start, end = sorted((min(start, len(text)), min(end, len(text))))
+    expected = end if text[end : end + 1].isspace() else start + re.search(r"\S*\Z", text[start:end]).start()
+    assert _last_space(text, start, end) == expected
 
 
 COUNTERS = {

@@ -65,18 +65,20 @@ def test_a_curve_survives_storage():
 
 
 def test_tenants_with_more_lists_than_a_curve_was_measured_with_read_more():
-    curve = RecallCurve(POINTS, 200)
-    assert curves.nprobe_for(curve, 200, 0.9, 10) == curves.nprobe_for(curve, 60, 0.9, 10) == 8
-    assert curves.nprobe_for(curve, 800, 0.9, 10) == 16
+    curve = RecallCurve(POINTS, 2000)
+    assert curves.nprobe_for(curve, 2000, 0.9, 10) == curves.nprobe_for(curve, 600, 0.9, 10) == 8
+    assert curves.nprobe_for(curve, 8000, 0.9, 10) == 16
     assert curves.nprobe_for(curve, 5, 0.9, 10) == 5
-    assert curves.nprobe_for(curve, 400, 0.999, 10) == 400
+    assert curves.nprobe_for(curve, 4000, 0.999, 10) == 4000
     assert curves.nprobe_for(RecallCurve([], 10), 70, 0.5, 10) == 70
 
 
 def test_a_curve_shared_by_a_class_leaves_a_margin_and_is_stretched_further():
     curve = RecallCurve(POINTS, 100)
     plain = RecallCurve(POINTS, 200).nprobe_for(0.9, 10)
-    assert plain < curves.nprobe_for(curve, 100, 0.9, 10) == RecallCurve(POINTS, 100).nprobe_for(0.925, 10)
+    assert plain < curves.nprobe_for(curve, 100, 0.9, 10) == RecallCurve(POINTS, 100).nprobe_for(0.95, 10)
+    of_its_own = curves.nprobe_for(RecallCurve(POINTS, 200), 200, 0.9, 10)
+    assert of_its_own == RecallCurve(POINTS, 200).nprobe_for(0.93, 10)
     assert curves.nprobe_for(curve, 120, 0.9, 10) > curves.nprobe_for(curve, 100, 0.9, 10)
 
 

@@ -59,6 +59,7 @@ class World:
     def add(self, writer, tenant, texts):
         ids = [f"r{len(self.texts) + i}" for i in range(len(texts))]
         first = writer.append_rows(tenant, ids, None)
+        writer.see_rows(tenant, np.arange(first, first + len(ids)), [None] * len(ids))
         writer.add_words(tenant, np.arange(first, first + len(ids)), texts)
         self.texts.update(zip(ids, texts, strict=True))
         self.sees[tenant].update(ids)
@@ -67,6 +68,7 @@ class World:
         other = self.picked(self.sees[1 - tenant] - self.sees[tenant], picks)
         rows = writer.rows_of(1 - tenant, other)
         writer.bind_ids(tenant, other, rows)
+        writer.see_rows(tenant, rows, [None] * len(rows))
         writer.add_words(tenant, rows, [self.texts[name] for name in other])
         self.sees[tenant].update(other)
 
@@ -78,6 +80,7 @@ class World:
         ids = self.picked(self.sees[tenant], picks)
         rows = writer.rows_of(tenant, ids)
         writer.unbind_ids(tenant, ids)
+        writer.unsee_rows(tenant, rows, [None] * len(rows))
         writer.drop_words(tenant, rows)
         self.sees[tenant].difference_update(ids)
         gone = [row for name, row in zip(ids, rows.tolist(), strict=True) if name not in self.sees[1 - tenant]]
@@ -87,6 +90,7 @@ class World:
         ids = sorted(self.sees[tenant])
         rows = writer.rows_of(tenant, ids)
         writer.unbind_ids(tenant, ids)
+        writer.forget_fields(tenant)
         writer.forget_words(tenant)
         self.sees[tenant].clear()
         gone = [row for name, row in zip(ids, rows.tolist(), strict=True) if name not in self.sees[1 - tenant]]

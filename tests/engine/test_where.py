@@ -56,6 +56,11 @@ def many(n):
         ({"f": {"$in": [1, [2]]}}, "where['f']['$in'][1]", "list"),
         ({"f": {"$nin": [1, b"x"]}}, "where['f']['$nin'][1]", "bytes"),
         ({"f": {"$in": list(range(10_001))}}, "where['f']['$in']", "10001 values"),
+        (
+            {"$or": [{"f": {"$nin": list(range(10_000))}}] * 5 + [{"g": {"$in": ["x"]}}]},
+            "where['$or'][5]['g']['$in']",
+            "50001 values",
+        ),
         ({"f": {"$gt": None}}, "where['f']['$gt']", "no order"),
         ({"f": {"$lt": True}}, "where['f']['$lt']", "no order"),
         ({"f": {"$lte": np.False_}}, "where['f']['$lte']", "no order"),
@@ -96,6 +101,7 @@ def test_the_limits_themselves_are_allowed():
     assert where.parse({"f": nested(16, {"$gt": 1})}) is not None
     assert where.parse(many(1024)) is not None
     assert where.parse({"f": {"$in": list(range(10_000))}, "g" * 128: "x"}) is not None
+    assert where.parse({"$or": [{"f": {"$in": list(range(10_000))}}] * 5 + [{"g": "x"}]}) is not None
     assert where.parse(None) is None
     assert where.parse({}) is None
 

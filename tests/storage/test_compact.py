@@ -108,14 +108,17 @@ def test_an_empty_collection_and_one_that_lost_all_its_rows(tmp_path):
     with store.write() as writer:
         tenant = writer.ensure_tenant("t")
         writer.append_rows(tenant, ["x" * 60], None)
+        writer.see_rows(tenant, np.array([0]), [None])
     with store.write() as writer:
         writer.unbind_ids(tenant, ["x" * 60])
+        writer.unsee_rows(tenant, np.array([0]), [None])
         writer.drop_rows(np.array([0]))
     report = compact(store)
     assert (report.n_rows_before, report.n_rows_after) == (1, 0)
     assert verify(store).ok
     with store.write() as writer:
         writer.append_rows(tenant, ["short"], None)
+        writer.see_rows(tenant, np.array([0]), [None])
     with store.read() as snapshot:
         assert snapshot.id_bytes == 8
     assert verify(store).ok
@@ -127,10 +130,12 @@ def test_slots_become_as_wide_as_the_ids_that_are_left(tmp_path):
         tenant = writer.ensure_tenant("t")
         writer.append_rows(tenant, ["a", "b" * 30], np.zeros((2, 16), np.uint8))
         writer.append_rows(tenant, ["c" * 200], np.zeros((1, 16), np.uint8))
+        writer.see_rows(tenant, np.arange(3), [None] * 3)
     for gone, width in (("d", 64), ("c" * 200, 40), ("b" * 30, 8)):
         with store.write() as writer:
             rows = writer.rows_of(tenant, [gone])
             if writer.unbind_ids(tenant, [gone]):
+                writer.unsee_rows(tenant, rows, [None])
                 writer.drop_rows(rows)
         compact(store)
         with store.read() as snapshot:

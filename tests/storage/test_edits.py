@@ -48,6 +48,7 @@ def fill(store):
     with store.write() as writer:
         tenant = writer.ensure_tenant("t")
         writer.append_rows(tenant, [f"r{i}" for i in range(N_ROWS)], world.vectors_of(np.arange(N_ROWS)))
+        writer.see_rows(tenant, np.arange(N_ROWS), [None] * N_ROWS)
         writer.edit_lists(tenant, edit_of({99: (range(N_ROWS), [])}), 0.0)  # every row has a list
     return tenant
 

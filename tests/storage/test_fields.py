@@ -173,6 +173,9 @@ def test_rows_with_ids_that_nobody_sees_are_no_sound_collection(tmp_path):
     with store.write() as writer:
         tenant = writer.ensure_tenant("a")
         writer.append_rows(tenant, [f"a{i}" for i in range(5)], world.vectors_of(np.arange(5)))
+        other = writer.ensure_tenant("b")
+        first = writer.append_rows(other, ["b"], world.vectors_of(np.arange(1)))
+        writer.see_rows(other, np.array([first]), [None])
     with store.read() as snapshot:
         assert not snapshot.visible(tenant)
     assert "visible rows of tenant 0" in str(verify(store).problems[0])

@@ -52,8 +52,8 @@ def test_headers_that_are_foreign_newer_short_or_damaged_are_refused_by_name():
     page = bytearray(pack_header(name, b"a" * 16))
     with pytest.raises(FormatError, match=r"dir/postings\.bin.*RAMETPST.*PNG"):
         check_header("dir/postings.bin", name, b"\x89PNG\r\n\x1a\n".ljust(PAGE_BYTES, b"\0"), None)
-    with pytest.raises(FormatError, match="format version 3"):
-        check_header("f", name, bytes(page[:8] + b"\3" + page[9:]), None)
+    with pytest.raises(FormatError, match="format version 4"):
+        check_header("f", name, bytes(page[:8] + b"\4" + page[9:]), None)
     with pytest.raises(CorruptionError, match="header"):
         check_header("f", name, bytes(page[:20] + b"\xff" + page[21:]), None)
     with pytest.raises(CorruptionError, match="4096 bytes"):

@@ -22,6 +22,7 @@ def filled(tmp_path):
     with store.write() as writer:
         tenant = writer.ensure_tenant("t")
         writer.append_rows(tenant, [str(i) for i in range(500)], world.vectors_of(np.arange(500)))
+        writer.see_rows(tenant, np.arange(500), [None] * 500)
     yield store
     store.close()
 

@@ -146,7 +146,7 @@ def test_another_format_version_is_refused_by_name(tmp_path):
     with pytest.raises(FormatError, match=r"catalog\.mdb.*format version 3, found format version 4"):
         Store.open(tmp_path / "c")
     report = verify_path(tmp_path / "c")
-    assert any("format version 2" in problem.what for problem in report.problems)
+    assert any("format version 3" in problem.what for problem in report.problems)
 
 
 def test_a_foreign_file_is_refused_by_name(tmp_path):

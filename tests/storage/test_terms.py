@@ -21,6 +21,7 @@ def made(path, n_rows, docs=None):
     with store.write() as writer:
         writer.ensure_tenant("t")
         writer.append_rows(0, [f"r{i}" for i in range(n_rows)], None)
+        writer.see_rows(0, np.arange(n_rows), [None] * n_rows)
         if docs is not None:
             writer.add_words(0, np.arange(len(docs)), docs)
     return store
@@ -181,9 +182,11 @@ def test_forgetting_a_tenant_leaves_the_others(tmp_path):
         writer.ensure_tenant("v")
         for tenant in (1, 2):
             writer.bind_ids(tenant, ["r0"], np.array([0]))
+            writer.see_rows(tenant, np.array([0]), [None])
             writer.add_words(tenant, [0], [["a"]])
     with store.write() as writer:
         writer.unbind_ids(1, ["r0"])
+        writer.unsee_rows(1, np.array([0]), [None])
         writer.forget_words(1)
         writer.forget_words(1)
     with store.read() as snapshot:
@@ -200,6 +203,7 @@ def test_a_compaction_leaves_no_byte_of_what_was_deleted(tmp_path, monkeypatch, 
     gone = [i for i in range(600) if i % 3 == 1]
     with store.write() as writer:
         writer.unbind_ids(0, [f"r{i}" for i in gone])
+        writer.unsee_rows(0, gone, [None] * len(gone))
         writer.drop_words(0, gone)
         writer.drop_rows(np.array(gone))
     compact(store)
@@ -269,6 +273,7 @@ def test_verify_names_damaged_words(tmp_path, kind):
     store = made(tmp_path / "c", 5, [["a", "b"], ["a"], ["b", "a"], ["a", "c", "a"]])
     with store.write() as writer:
         writer.unbind_ids(0, ["r4"])
+        writer.unsee_rows(0, [4], [None])
         writer.drop_rows(np.array([4]))
     report = verify(store)
     assert report.ok
