@@ -38,7 +38,7 @@ def test_a_document_that_fits_is_counted_once():
         counted.extend(texts)
         return [len(text) for text in texts]
 
-    assert chunk(["one two", " three "], 10, count_tokens=count) == [
+    assert chunk(["one two", " three "], max_tokens=10, count_tokens=count) == [
         [Chunk("one two", 0, 7, 7)],
         [Chunk("three", 1, 6, 5)],
     ]
