@@ -63,6 +63,31 @@ def test_texts_are_cut_embedded_found_and_deleted(run, only_json, models, texts,
     assert only_json("query", place, "--text", "stone")["results"] == [[]]
 
 
+def test_upsert_makes_vectors_of_texts(run, only_json, models, texts, tmp_path):
+    place = tmp_path / "db" / "docs"
+    only_json("create", place, *models["static"])
+    with texts.open("a") as file:
+        file.write('{"id": "bare"}\n')
+    assert only_json("upsert", place, texts, *models["static"])["report"]["n_inserted"] == 3
+    records = {record["id"]: record["vector"] for record in only_json("get", place)["records"]}
+    assert {name for name, vector in records.items() if vector is not None} == {"fox", "river"}
+    assert only_json("stats", place)["model"].startswith("model2vec:")
+    found = only_json("query", place, "--text", TEXTS[0]["text"], *models["static"])["results"][0]
+    assert (found[0]["id"], found[0]["distance"]) == ("fox", pytest.approx(0, abs=1e-6))
+
+    with texts.open("a") as file:
+        file.write(json.dumps({"id": "new", "vector": [1] * 16}) + "\n")
+    code, out, err = run("upsert", place, texts, *models["static"])
+    assert (code, out) == (2, "")
+    assert "line 4: vector: --model makes the vectors" in err
+    for options, message in [
+        ([texts, "--light"], "--light says of which kind"),
+        ([__file__, "--ids", __file__, "--model", "m"], "--model makes vectors of texts, and a .npy file has no texts"),
+    ]:
+        code, _, err = run("upsert", place, *options)
+        assert (code, message in err) == (2, True)
+
+
 def test_another_model_is_refused(run, only_json, models, texts, tmp_path):
     place = tmp_path / "db" / "docs"
     only_json("create", place, *models["static"])

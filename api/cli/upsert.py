@@ -11,12 +11,13 @@ import typer
 from ramet.api.cli.errors import shown_as
 from ramet.api.cli.inputs import InputError, read_ids, read_npy
 from ramet.api.cli.lines import Piece, is_lines, pieces
+from ramet.api.cli.models import Light, Model, embedder_of, refuse_light_alone
 from ramet.api.cli.output import AsJson, console, print_json
 from ramet.api.cli.place import CollectionPath, opened
-from ramet.api.cli.progress import stage_bars
+from ramet.api.cli.progress import stage_bars, text_counter
 
 if TYPE_CHECKING:
-    from ramet import Collection, UpsertReport
+    from ramet import Collection, TextEmbedder, UpsertReport
 
 Tenant = Annotated[str, typer.Option(help="Whose records they are.")]
 OnConflict = Annotated[Literal["replace", "skip", "error"], typer.Option(help="What to do about ids that exist.")]
@@ -34,6 +35,8 @@ def upsert(
     ids: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Ids of a .npy file, one per line.", show_default=False)
     ] = None,
+    model: Model = None,
+    light: Light = False,
     tenant: Tenant = "default",
     on_conflict: OnConflict = "replace",
     as_json: AsJson = False,
@@ -42,19 +45,28 @@ def upsert(
 
     A .npy file holds a vector in each row. A .jsonl file holds a record in each line:
     {"id": "a", "vector": [0.1, 0.2], "text": "...", "metadata": {"lang": "en"}, "tenant": "acme"}, of which only the id
-    is needed. All lines are checked before the first one is written. 8,192 of them are written together: if that fails
-    later, as on a full disk, what was written before stays, and the same command can be given again.
+    is needed; with --model the vectors are made of the texts, as far as the model reads them (`ramet add` cuts long
+    ones into chunks). All lines are checked before the first one is written. 8,192 of them are written together: if
+    that fails later, as on a full disk, what was written before stays, and the same command can be given again.
     """
     if is_lines(source) and ids is not None:
         raise InputError(f"--ids: {source} has an id in each line; leave the option out")
     if not is_lines(source) and ids is None:
         raise InputError("--ids is missing: a .npy file holds no ids")
+    if ids is not None and model is not None:
+        raise InputError("--model makes vectors of texts, and a .npy file has no texts")
+    refuse_light_alone(model, light)
     started = perf_counter()
-    with opened(collection) as docs:
-        if ids is None:
-            report = from_lines(docs, source, tenant, on_conflict, shown=not as_json)
-        else:
-            report = from_npy(docs, source, ids, tenant, on_conflict)
+    with text_counter(not as_json) as progress:
+
+        def load() -> TextEmbedder | None:
+            return None if model is None else embedder_of(model, light, progress)
+
+        with opened(collection, load) as docs:
+            if ids is None:
+                report = from_lines(docs, source, tenant, on_conflict, shown=not as_json)
+            else:
+                report = from_npy(docs, source, ids, tenant, on_conflict)
     seconds = perf_counter() - started
     if as_json:
         print_json({"collection": str(collection), "tenant": tenant, "report": report, "seconds": seconds})
@@ -93,7 +105,7 @@ def from_lines(docs: Collection, source: Path, tenant: str, on_conflict: str, *,
 
     n_pieces = check_lines(docs, source, tenant, on_conflict)
     report = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0)
-    with stage_bars(shown and n_pieces > 1) as progress:
+    with stage_bars(shown and n_pieces > 1 and docs.embedder is None) as progress:  # which counts by itself
         for piece in pieces(source, PIECE, FIELDS):
             given = arguments(piece, docs.dim, tenant)
             with shown_as(ids=str(source), vectors=str(source)):
@@ -119,6 +131,8 @@ def check_lines(docs: Collection, source: Path, tenant: str, on_conflict: str) -
     settings = Settings.checked(docs.dim, docs.metric, docs.dtype, docs.codes)
 
     def check(piece: Piece) -> None:
+        if docs.embedder is not None:
+            refuse_vectors(piece)
         given = arguments(piece, docs.dim, tenant)
         checked(given["ids"], given["vectors"], given["documents"], given["metadata"], given["tenant"], settings)
 
@@ -131,6 +145,18 @@ def check_lines(docs: Collection, source: Path, tenant: str, on_conflict: str) -
             refuse_known(docs, piece, tenant)
         n_pieces += 1
     return n_pieces
+
+
+def refuse_vectors(piece: Piece) -> None:
+    """Refuse lines with vectors where a model makes them.
+
+    Raises
+    ------
+    InputError
+    """
+    for i, record in enumerate(piece.records):
+        if record.get("vector") is not None:
+            raise piece.error(i, "vector: --model makes the vectors, so a line may not have one of its own")
 
 
 def refuse_repeats(piece: Piece, lines: dict[tuple[str, str], int], tenant: str) -> None:
