@@ -90,7 +90,7 @@ def asked(rag: Rag, of: RagSet, pools: Pools, numbers: Sequence[int]) -> list[As
     out = []
     for number in numbers:
         question = of.questions[number]
-        pool = rag._considered(question.text.strip(), place, True)[0].pool
+        pool = rag._considered(question.text.strip(), place, True).pool
         found = [places[one.id] for one in pool.candidates]
         out.append(
             Asked(

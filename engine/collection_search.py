@@ -8,7 +8,7 @@ from typing import Any
 from ramet.engine import asking, checks
 from ramet.engine import where as filters
 from ramet.engine.asking import EVERYTHING, Question, begin
-from ramet.engine.curve import DEFAULT_RECALL
+from ramet.engine.curve import DEFAULT_RECALL, TEXT_RECALL
 from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import Hits
 from ramet.engine.opened import Opened
@@ -67,9 +67,9 @@ class CollectionSearch:
             with ``nprobe`` lists or to the recall target, and a record that more than one of them sees comes back
             once. Lists of other tenants are not read.
         recall : float, optional
-            Share of the true k nearest to find on average (default 0.95): sets the number of posting lists read, by
-            the curve measured on this collection for k = 10 and 100. A target beyond the curve reads every list; 1.0
-            is exact search.
+            Share of the true k nearest to find on average (default 0.95; 0.99 with ``text``, whose vectors lie farther
+            from the records than these from each other): sets the number of posting lists read, by the curve measured
+            on this collection for k = 10 and 100. A target beyond the curve reads every list; 1.0 is exact search.
         nprobe : int, optional
             Posting lists to read, instead of ``recall``; more when fewer than k matching records were found in them.
         exact : bool
@@ -121,8 +121,9 @@ class CollectionSearch:
                 single = alone
             else:
                 checks.as_many_texts(texts, len(queries))
+        default = DEFAULT_RECALL if texts is None else TEXT_RECALL
         effort = Effort(
-            recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
+            recall=default if recall is None else checks.share(recall, "recall"),
             nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
             exact=bool(exact) or recall == 1.0,
             ratio=0.0 if prune is None else checks.prune_ratio(prune, opened.settings),

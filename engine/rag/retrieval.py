@@ -9,6 +9,7 @@ import numpy as np
 
 from ramet.engine import asking, checks
 from ramet.engine.asking import Question
+from ramet.engine.curve import TEXT_RECALL
 from ramet.engine.documents import DOCUMENT, START
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.embedding_tokens import TokenEmbedder
@@ -22,8 +23,6 @@ from ramet.engine.search import Effort
 from ramet.engine.token_codes import I8, Projection, can_encode, unit
 from ramet.engine.where import Filter
 
-RECALL = 0.98
-"""Of the vectors nearest to the question: a candidate that is missed cannot be chosen."""
 EVERYTHING = Include(documents=True, metadata=True, vectors=True, tokens=True)
 
 
@@ -96,7 +95,7 @@ def retrieved(opened: Opened, question: Asked, place: Place, n: int) -> list[Fou
 def answered(opened: Opened, queries: F32 | None, texts: list[str] | None, place: Place, n: int) -> Hits:
     """Hits of a batch with everything that comes with them."""
     query = Question(
-        queries=queries, texts=texts, single=False, k=n, where=place.where, effort=Effort(recall=RECALL),
+        queries=queries, texts=texts, single=False, k=n, where=place.where, effort=Effort(recall=TEXT_RECALL),
         include=EVERYTHING,
     )  # fmt: skip
     return asking.answer(opened, query, place.mode, place.tenants)

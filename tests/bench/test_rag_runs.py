@@ -186,7 +186,9 @@ def made(folder, cache, name, n=60, n_queries=24):
     for part, ids, rows in (("documents", corpus, vectors), ("queries", asked_for, near)):
         np.save(dense / f"{name}-{part}.npy", rows)
         (dense / f"{name}-{part}.json").write_text(json.dumps({"ids": [one["id"] for one in ids]}))
-    np.save(tokens / f"{name}-tokens.npy", rng.integers(-60, 60, (n * 3, WIDTH)).astype(np.int8))
+    codes = rng.standard_normal((n * 3, WIDTH))
+    codes = np.rint(127 * codes / np.linalg.norm(codes, axis=1, keepdims=True)).astype(np.int8)
+    np.save(tokens / f"{name}-tokens.npy", codes)
     np.save(tokens / f"{name}-token-starts.npy", np.arange(n + 1) * 3)
     np.save(tokens / f"{name}-projection.npy", rng.standard_normal((DIM, WIDTH)).astype(np.float32))
     np.savez(
