@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ramet._error import RametError
 from ramet.api.client import problems
-from ramet.api.client.errors import ServerError
 from ramet.api.client.messages import Failure, Operation, Pause, Reply, Request, T
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -107,7 +107,7 @@ class Server:
         try:
             return read(reply)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            if isinstance(error, ServerError):
+            if isinstance(error, RametError):
                 raise
             raise problems.not_understood(reply, self.url, error) from error
 

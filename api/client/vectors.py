@@ -36,7 +36,9 @@ def records_form(vectors: object, settings: Settings) -> Array | Gaps | None:
 
 def _is_nothing(vectors: Any, dim: int) -> bool:
     """Whether an argument is an empty list, or an array of no vectors of that dimension."""
-    return hasattr(vectors, "__len__") and len(vectors) == 0 and getattr(vectors, "shape", (0,)) in ((0,), (0, dim))
+    return hasattr(vectors, "__len__") and len(vectors) == 0 and getattr(vectors, "shape", (0,)) in (
+        (0,), (0, 0), (0, dim),
+    )  # fmt: skip
 
 
 def _with_gaps(vectors: list[Any], settings: Settings) -> Gaps | None:
