@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from ramet._error import RametError
 from ramet.api.client.asking import Server
 from ramet.api.client.errors import ServerRefusedError
 from ramet.api.client.messages import JSON, NPY, Operation, Reply, Request
@@ -217,23 +218,16 @@ def sent(
         )  # fmt: skip
         try:
             found.append((yield from how.server.told(request, read, busy_s=how.busy_s)))
-        except ServerRefusedError as error:
-            if error.status != 413 or len(part) == 1:
-                raise _noted(error, done, n) from error.__cause__
-            how.server.max_bytes = min(how.server.max_bytes, max(len(body) // 2, 1024))
-            todo.append(part)
-            continue
-        except Exception as error:
-            raise _noted(error, done, n) from error.__cause__
-        done += len(part)
+            done += len(part)
+        except RametError as error:
+            if isinstance(error, ServerRefusedError) and error.status == 413 and len(part) > 1:
+                how.server.max_bytes = min(how.server.max_bytes, max(len(body) // 2, 1024))
+                todo.append(part)
+                continue
+            if done:
+                error.add_note(f"the first {done} of {n} of this call were written before, in requests of their own")
+            raise
     return found
-
-
-def _noted(error: Exception, done: int, n: int) -> Exception:
-    """Let an error say what was written before it."""
-    if done:
-        error.add_note(f"the first {done} of {n} records of this call were written before, in requests of their own")
-    return error
 
 
 def _cut(batch: Batch, together: int) -> list[Batch]:
