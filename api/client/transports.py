@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from ramet import ClosedError
 from ramet.api.client import problems
 from ramet.api.client.addresses import is_loopback
 from ramet.api.client.messages import Failure, Operation, Pause, Reply, Request, T
@@ -85,7 +86,17 @@ class Transport:
         self._http = httpx.Client(**access.named())
 
     def run(self, operation: Operation[T]) -> T:
-        """The result of an operation."""
+        """The result of an operation.
+
+        Raises
+        ------
+        ClosedError
+            The transport was closed before.
+        RametError
+            What the operation raises.
+        """
+        if self.closed:
+            raise ClosedError(f"the connection to {self.access.url}")
         answer: Reply | Failure | None = None
         try:
             while True:
@@ -146,7 +157,17 @@ class AsyncTransport:
         self._http = httpx.AsyncClient(**access.named())
 
     async def run(self, operation: Operation[T]) -> T:
-        """The result of an operation."""
+        """The result of an operation.
+
+        Raises
+        ------
+        ClosedError
+            The transport was closed before.
+        RametError
+            What the operation raises.
+        """
+        if self.closed:
+            raise ClosedError(f"the connection to {self.access.url}")
         answer: Reply | Failure | None = None
         try:
             while True:
