@@ -13,7 +13,7 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,7 +177,7 @@ class Keys:
         self._keyring.insert(key, {**entry, "sha256": hashlib.sha256(secret.encode()).hexdigest()})
         return f"{_SCHEME}_{key}_{secret}"
 
-    def list(self) -> list[Key]:
+    def list(self) -> Sequence[Key]:
         """All keys that were ever created, also those expired or revoked; the oldest first.
 
         Raises
