@@ -234,6 +234,7 @@ def _written(fd: int, path: Path, work: Callable[[Any], Any]) -> Any:
             if not _is_at(fd, path):
                 raise MissingError(f"{path} was replaced while it was being written; try again")
             _check_kind(txn, path)
+            _check_all(txn, path)
             result = work(txn)
         end = lmdbfile.catalog_end(fd, path)
         if os.fstat(fd).st_size < end:
@@ -298,6 +299,12 @@ def _check_kind(txn: Any, path: Path) -> None:
         raise FormatError(path, "a keyring of Ramet", "an LMDB file without its entries")
     if found["format_version"] != FORMAT_VERSION:
         raise FormatError(path, f"format version {FORMAT_VERSION}", f"format version {found['format_version']}")
+
+
+def _check_all(txn: Any, path: Path) -> None:
+    """See that every entry is what was written: a damaged file is not written to."""
+    for _ in _scan(txn, path):
+        pass
 
 
 def _scan(txn: Any, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
