@@ -40,6 +40,7 @@ from ramet import (
     UnknownTenantError,
     WriterBusyError,
 )
+from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import KINDS, Refusal, problem
 from ramet.api.rest.request_ids import request_id
 
@@ -108,6 +109,7 @@ def install(app: FastAPI) -> None:
     """Make a problem of every exception that leaves a route."""
     app.add_exception_handler(RametError, _of_engine)
     app.add_exception_handler(Refusal, _of_refusal)
+    app.add_exception_handler(OverloadedError, _of_overload)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
 
@@ -129,6 +131,10 @@ async def _of_refusal(request: Request, error: Exception) -> Response:
         error.code, error.detail, request_id(request.scope),
         argument=error.argument, headers=error.headers, more=error.more,
     )  # fmt: skip
+
+
+async def _of_overload(request: Request, error: Exception) -> Response:
+    return problem("overloaded", str(error), request_id(request.scope))
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -153,9 +159,7 @@ async def _of_http(request: Request, error: Exception) -> Response:
     code = _OF_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "http_error")
     phrase = HTTPStatus(error.status_code).phrase
     detail = str(error.detail) if error.detail and error.detail != phrase else f"{request.method}: {phrase.lower()}"
-    return problem(
-        code, detail, request_id(request.scope), status=error.status_code, headers=dict(error.headers or {})
-    )
+    return problem(code, detail, request_id(request.scope), status=error.status_code, headers=dict(error.headers or {}))
 
 
 def _note(request: Request, code: str, error: Exception) -> None:
