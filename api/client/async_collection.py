@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ramet import ClosedError
 from ramet.api.client.asking import BUSY_S
+from ramet.api.client.async_rag import AsyncRemoteRag
 from ramet.api.client.described import Described
 from ramet.api.client.messages import Operation, T
-from ramet.api.client.async_rag import AsyncRemoteRag
 from ramet.engine.hits import AddReport, CompactReport, CurvePoint, Hits, Records, UpsertReport
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class AsyncRemoteCollection(Described):
     """A collection on a server, for one event loop. Get one from `AsyncRemoteDatabase`.
 
-    Methods, arguments, results and errors are those of `RemoteCollection`, whose docstrings hold here, too; every method
-    but `close` is to be awaited.
+    Methods, arguments, results and errors are those of `RemoteCollection`, whose docstrings hold here, too; every
+    method but `close` is to be awaited.
     """
 
     _transport: AsyncTransport
@@ -186,7 +186,9 @@ class AsyncRemoteCollection(Described):
         """Go on with rebalancing for about so many seconds; returns whether all is done."""
         return await self._run(self._calls.maintain(seconds, timeout_s=timeout_s))
 
-    async def calibrate(self, queries: Any, *, tenant: str | None = None, n_threads: int | None = None) -> list[CurvePoint]:
+    async def calibrate(
+        self, queries: Any, *, tenant: str | None = None, n_threads: int | None = None
+    ) -> list[CurvePoint]:
         """Measure the recall curve again with your own queries. ``n_threads`` is passed over."""
         return await self._run(self._calls.calibrate(queries, tenant=tenant))
 

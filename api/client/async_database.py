@@ -58,7 +58,9 @@ class AsyncRemoteDatabase:
 
     async def collection(self, name: str, *, embedder: TextEmbedder | None = None) -> AsyncRemoteCollection:
         """Look a collection up; see `RemoteDatabase.collection`. An ``embedder`` cannot be given."""
-        return AsyncRemoteCollection(self._transport, self._server, await self._transport.run(self._calls.collection(name, embedder)))
+        return AsyncRemoteCollection(
+            self._transport, self._server, await self._transport.run(self._calls.collection(name, embedder))
+        )
 
     async def delete_collection(self, name: str) -> None:
         """Delete a collection and its files; see `RemoteDatabase.delete_collection`."""

@@ -22,8 +22,8 @@ class RemoteCollection(Described):
     """A collection on a server. Get one from `RemoteDatabase`; threads may share it.
 
     Methods, arguments, results and errors are those of `ramet.Collection`, whose docstrings hold here, too. Left out,
-    ``tenant`` is the only one of the key, else "default". ``timeout_s`` is how long to wait for another writer, by asking
-    again. A call that is larger than a request may be is several requests (``docs/client.md``).
+    ``tenant`` is the only one of the key, else "default". ``timeout_s`` is how long to wait for another writer, by
+    asking again. A call that is larger than a request may be is several requests (``docs/client.md``).
     """
 
     _transport: Transport

@@ -9,8 +9,8 @@ from ramet.api.client.addresses import address, is_address, key_of
 from ramet.engine.errors import ArgumentError, MissingPackageError
 
 if TYPE_CHECKING:
-    from ramet.api.client.async_database import AsyncRemoteDatabase
     from ramet.api.client.asking import Server
+    from ramet.api.client.async_database import AsyncRemoteDatabase
     from ramet.api.client.database import RemoteDatabase
     from ramet.api.client.transports import Access
     from ramet.engine.database import Database

@@ -60,7 +60,9 @@ class RemoteDatabase:
 
     def collection(self, name: str, *, embedder: TextEmbedder | None = None) -> RemoteCollection:
         """Look a collection up; see `ramet.Database.collection`. An ``embedder`` cannot be given."""
-        return RemoteCollection(self._transport, self._server, self._transport.run(self._calls.collection(name, embedder)))
+        return RemoteCollection(
+            self._transport, self._server, self._transport.run(self._calls.collection(name, embedder))
+        )
 
     def delete_collection(self, name: str) -> None:
         """Delete a collection and its files; see `ramet.Database.delete_collection`."""

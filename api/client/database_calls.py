@@ -31,7 +31,9 @@ class DatabaseCalls:
         request = Request(method="GET", path=f"{ROOT}/collections")
         return self.server.told(request, lambda reply: sorted(one["name"] for one in parsed(reply)["collections"]))
 
-    def create_collection(self, name: Any, properties: dict[str, Any], embedder: Any, exist_ok: bool) -> Operation[Facts]:
+    def create_collection(
+        self, name: Any, properties: dict[str, Any], embedder: Any, exist_ok: bool
+    ) -> Operation[Facts]:
         """Make a collection; ``properties``: arguments of `Database.create_collection` by name."""
         refuse_embedder(embedder)
         arguments.collection_name(name)
@@ -41,9 +43,7 @@ class DatabaseCalls:
         else:
             properties["dim"] = _checked(properties["dim"], properties).dim
         body = given(name=name, exist_ok=bool(exist_ok) or None, **{**properties, "dtype": dtype})
-        request = Request(
-            method="POST", path=f"{ROOT}/collections", body=to_json(body), repeatable=bool(exist_ok)
-        )
+        request = Request(method="POST", path=f"{ROOT}/collections", body=to_json(body), repeatable=bool(exist_ok))
         return self.server.told(request, facts_of)
 
     def collection(self, name: Any, embedder: Any = None) -> Operation[Facts]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ramet import LlmError
 from ramet._error import RametError
 from ramet.api.client import problems
 from ramet.api.client.answers import answer_of, selection_of
@@ -93,7 +94,7 @@ class Heard:
         body = json.dumps(found).encode()
         headers = {"content-type": "application/problem+json"}
         error = problems.error_of(Reply(status=int(found.get("status", 500)), headers=headers, body=body), self._url)
-        if hasattr(error, "partial"):
+        if isinstance(error, LlmError):
             error.partial = error.partial or "".join(self._text)
             error.selection = error.selection or self.selection
         return error

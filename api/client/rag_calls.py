@@ -51,10 +51,14 @@ class RagCalls(CollectionCalls):
         amounts = _amounts(budget, rest)
         max_tokens, stop, timeout_s = limits
         words = [stop] if isinstance(stop, str) else list(stop)
-        body = _asked(question, rest) | amounts | given(
-            max_tokens=None if max_tokens == MAX_TOKENS else arguments.positive(max_tokens, "max_tokens", 1 << 20),
-            stop=words or None,
-            stream=True if streamed else None,
+        body = (
+            _asked(question, rest)
+            | amounts
+            | given(
+                max_tokens=None if max_tokens == MAX_TOKENS else arguments.positive(max_tokens, "max_tokens", 1 << 20),
+                stop=words or None,
+                stream=True if streamed else None,
+            )
         )
         return Request(
             method="POST",

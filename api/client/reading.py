@@ -69,9 +69,7 @@ class Reading(CollectionCalls):
                 found.extend((yield from self._page({"ids": some, **rest}, vectors)))
         return found
 
-    def _paged(
-        self, rest: dict[str, Any], most: int | None, cursor: str | None, vectors: bool
-    ) -> Operation[Records]:
+    def _paged(self, rest: dict[str, Any], most: int | None, cursor: str | None, vectors: bool) -> Operation[Records]:
         found = Records(cursor=cursor)
         while True:
             size = PAGE if most is None else min(PAGE, most - len(found))
@@ -144,9 +142,7 @@ class Reading(CollectionCalls):
     ) -> Operation[Hits]:
         if queries is not None:
             refuse_endless(queries, "query")
-        body = given(
-            vector=None if queries is None else queries[0].tolist(), text=None if texts is None else texts[0]
-        )
+        body = given(vector=None if queries is None else queries[0].tolist(), text=None if texts is None else texts[0])
         return self.server.told(self._question("/query", to_json(body | rest), JSON, rest), self._answered(asked))
 
     def _batch(

@@ -25,7 +25,9 @@ class Upkeep(CollectionCalls):
 
     def tenants(self) -> Operation[dict[str, int]]:
         """Tenants with their numbers of records; see `Collection.tenants`."""
-        return self._get("/tenants", lambda reply: {one["name"]: int(one["records"]) for one in parsed(reply)["tenants"]})
+        return self._get(
+            "/tenants", lambda reply: {one["name"]: int(one["records"]) for one in parsed(reply)["tenants"]}
+        )
 
     def stats(self, tenant: Any = None) -> Operation[dict[str, Any]]:
         """Sizes, list lengths, recall curves; see `Collection.stats`."""

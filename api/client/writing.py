@@ -48,9 +48,7 @@ class Writing(CollectionCalls):
 
         return self._written(batch, max(1, min(self.server.max_records, self.server.max_bytes // width)), busy_s, check)
 
-    def _written(
-        self, batch: batches.RecordBatch, together: int, busy_s: float, check: Any
-    ) -> Operation[UpsertReport]:
+    def _written(self, batch: batches.RecordBatch, together: int, busy_s: float, check: Any) -> Operation[UpsertReport]:
         how = Sending(
             server=self.server,
             path=f"{self.path}/records",
