@@ -329,7 +329,9 @@ def _unsummed(name: bytes, value: bytes, path: Path) -> Any:
     """Decode an entry. Its content, which holds the hash of a secret, is never part of an error."""
     content = value[_SUM.size :]
     if len(value) < _SUM.size or _SUM.pack(checksum(name, content)) != value[: _SUM.size]:
-        raise CorruptionError(path, f"entry {name[1:]!r} of table {name[0]}", "content that matches its checksum", "not")
+        raise CorruptionError(
+            path, f"entry {name[1:]!r} of table {name[0]}", "content that matches its checksum", "not"
+        )
     return json.loads(content)
 
 

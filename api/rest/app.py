@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 import ramet
-from ramet.api.rest import errors, openapi
+from ramet.api.rest import errors, limits, openapi
 from ramet.api.rest.context import Server
 from ramet.api.rest.logs import adopt
 from ramet.api.rest.observing import Observing
@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         router = import_module(f"ramet.api.rest.routes.{name}").router
         app.include_router(router, responses=declared(*EVERYWHERE) if router.prefix else {})
     # The layer that is added last is the outermost one.
+    limits.install(app, server)
     app.add_middleware(Observing, server=server)
     openapi.describe(app)
     return app
