@@ -40,6 +40,7 @@ from ramet import (
     UnknownTenantError,
     WriterBusyError,
 )
+from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import KINDS, Refusal, problem
 from ramet.api.rest.request_ids import request_id
 
@@ -108,13 +109,14 @@ def install(app: FastAPI) -> None:
     """Make a problem of every exception that leaves a route."""
     app.add_exception_handler(RametError, _of_engine)
     app.add_exception_handler(Refusal, _of_refusal)
+    app.add_exception_handler(OverloadedError, _of_overload)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
 
 
 async def _of_engine(request: Request, error: Exception) -> Response:
     assert isinstance(error, RametError)
-    code, found = code_of(error), request_id(request.scope)
+    code, found = _counted(request, code_of(error)), request_id(request.scope)
     if KINDS[code].status >= 500:
         _note(request, code, error)
     argument = getattr(error, "argument", None)
@@ -126,9 +128,13 @@ async def _of_engine(request: Request, error: Exception) -> Response:
 async def _of_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return problem(
-        error.code, error.detail, request_id(request.scope),
+        _counted(request, error.code), error.detail, request_id(request.scope),
         argument=error.argument, headers=error.headers, more=error.more,
     )  # fmt: skip
+
+
+async def _of_overload(request: Request, error: Exception) -> Response:
+    return problem(_counted(request, "overloaded"), str(error), request_id(request.scope))
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -136,7 +142,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     found = [{"at": _place(one["loc"]), "problem": str(one["msg"])} for one in error.errors()[:10]]
     first = found[0] if found else {"at": "", "problem": "is wrong"}
     return problem(
-        "invalid_request", f"{first['at']}: {first['problem']}", request_id(request.scope),
+        _counted(request, "invalid_request"), f"{first['at']}: {first['problem']}", request_id(request.scope),
         argument=first["at"], more={"errors": found},
     )  # fmt: skip
 
@@ -154,8 +160,17 @@ async def _of_http(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     detail = str(error.detail) if error.detail and error.detail != phrase else f"{request.method}: {phrase.lower()}"
     return problem(
-        code, detail, request_id(request.scope), status=error.status_code, headers=dict(error.headers or {})
-    )
+        _counted(request, code), detail, request_id(request.scope), status=error.status_code,
+        headers=dict(error.headers or {}),
+    )  # fmt: skip
+
+
+def _counted(request: Request, code: str) -> str:
+    """Count a problem."""
+    server = getattr(request.app.state, "server", None)
+    if server is not None:
+        server.metrics.refused(code)
+    return code
 
 
 def _note(request: Request, code: str, error: Exception) -> None:

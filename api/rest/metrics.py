@@ -1,10 +1,11 @@
-"""What a server counts, for Prometheus. Labels are routes, codes and names of collections: never tenants, ids, texts."""
+"""What a server counts, for Prometheus. Labels are routes, codes and collections: never tenants, ids or texts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,7 @@ class Metrics:
     def __init__(self) -> None:
         self._shared = MULTIPROCESS in os.environ
         self._own = own = CollectorRegistry()
-        self._requests = Counter(
-            "ramet_requests", "Requests answered.", ("route", "method", "status"), registry=own
-        )
+        self._requests = Counter("ramet_requests", "Requests answered.", ("route", "method", "status"), registry=own)
         self._seconds = Histogram(
             "ramet_request_seconds", "Time to answer a request.", ("route", "method"), registry=own, buckets=_SECONDS
         )
@@ -136,6 +135,7 @@ class Metrics:
         sizes.register(_Sizes(server))
         counted = self._own
         if self._shared:
+            _forget_dead(Path(os.environ[MULTIPROCESS]))
             counted = CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
         return generate_latest(counted) + generate_latest(sizes)
@@ -144,6 +144,14 @@ class Metrics:
         """Take back what only a living process has."""
         if self._shared:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+def _forget_dead(directory: Path) -> None:
+    """Take back the gauges of processes that were killed: nothing of theirs is at work any more."""
+    for file in directory.glob("gauge_live*_*.db"):
+        number = file.stem.rpartition("_")[2]
+        if number.isdigit() and not Path("/proc", number).exists():
+            mark_process_dead(int(number))  # type: ignore[no-untyped-call]
 
 
 class _Sizes(Collector):
