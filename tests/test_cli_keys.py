@@ -1,6 +1,5 @@
 """`ramet keys`: created, listed and revoked from the command line."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
