@@ -18,6 +18,7 @@ from ramet.api.cli.delete import delete
 from ramet.api.cli.demo import demo
 from ramet.api.cli.errors import CLICK_ERROR, message_of
 from ramet.api.cli.get import get
+from ramet.api.cli.keys import keys
 from ramet.api.cli.query import query
 from ramet.api.cli.rag import rag
 from ramet.api.cli.stats import stats
@@ -41,6 +42,7 @@ for _command in (
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(rag, name="rag")
+app.add_typer(keys, name="keys")
 
 
 def _show_version(wanted: bool) -> None:

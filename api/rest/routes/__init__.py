@@ -1,0 +1,5 @@
+"""The routes, one file for each kind of thing; `ROUTERS` names the files whose ``router`` the application takes."""
+
+ROUTERS = [
+    "ops",
+]
