@@ -11,7 +11,7 @@ from ramet.engine.checks import positive
 from ramet.engine.errors import ArgumentError
 from ramet.engine.rag.answer import Answer, made, without_sources
 from ramet.engine.rag.errors import LlmError
-from ramet.engine.rag.llm.protocol import Completion, Piece
+from ramet.engine.rag.llm.protocol import Completion, Llm, Piece
 from ramet.engine.rag.prompt import Prompt
 from ramet.engine.rag.selection import Selection
 
@@ -56,11 +56,14 @@ class PreparedAnswer:
     selection : Selection
     prompt : Prompt
         What the language model reads.
+    llm : Llm
+        Who will be asked.
     """
 
     def __init__(self, rag: Answering, selection: Selection, limits: Limits, started: float) -> None:
         self.selection, self._limits = selection, limits
-        self._llm, self._model, self._started = rag.llm, rag.cost_model, started
+        self.llm: Llm = rag.llm
+        self._model, self._started = rag.cost_model, started
         self._selected = time.perf_counter()
         self._first: float | None = None
         self.prompt: Prompt = rag.template.prompt(selection.question, selection.chunks)
@@ -76,7 +79,7 @@ class PreparedAnswer:
         if self._empty:
             return self._done(None)
         try:
-            return self._done(self._llm.complete(self.prompt, **self._limits.named))
+            return self._done(self.llm.complete(self.prompt, **self._limits.named))
         except LlmError as error:
             self._failed(error)
             raise
@@ -86,18 +89,18 @@ class PreparedAnswer:
         if self._empty:
             return self._done(None)
         try:
-            return self._done(await self._llm.acomplete(self.prompt, **self._limits.named))
+            return self._done(await self.llm.acomplete(self.prompt, **self._limits.named))
         except LlmError as error:
             self._failed(error)
             raise
 
     def stream(self) -> AnswerStream:
         """Ask; the answer comes piece by piece."""
-        return AnswerStream(self, None if self._empty else iter(self._llm.stream(self.prompt, **self._limits.named)))
+        return AnswerStream(self, None if self._empty else iter(self.llm.stream(self.prompt, **self._limits.named)))
 
     def astream(self) -> AsyncAnswerStream:
         """As `stream`: ``async for text in prepared.astream()``."""
-        pieces = None if self._empty else aiter(self._llm.astream(self.prompt, **self._limits.named))
+        pieces = None if self._empty else aiter(self.llm.astream(self.prompt, **self._limits.named))
         return AsyncAnswerStream(self, pieces)
 
     @property
@@ -127,7 +130,7 @@ class PreparedAnswer:
 
     def _counted(self, text: list[str]) -> Completion:
         """The end of a stream that did not say what it took."""
-        whole, count = "".join(text), self._llm.count
+        whole, count = "".join(text), self.llm.count
         n = len(whole.split()) if count is None else count(whole)
         return Completion(text=whole, prompt_tokens=0, output_tokens=n, seconds=time.perf_counter() - self._selected)
 
