@@ -1,0 +1,191 @@
+"""What the requests of a process share: open collections, models, keys, threads, counters, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from ramet import (
+    ArgumentError,
+    Collection,
+    CorruptionError,
+    FormatError,
+    ModelMismatchError,
+    RametError,
+    TextEmbedder,
+    connect,
+)
+from ramet.api.rest.embedders import Embedders
+from ramet.api.rest.logs import logger_of
+from ramet.api.rest.metrics import Metrics
+from ramet.api.rest.pool import Pool
+from ramet.api.rest.problems import Refusal
+from ramet.api.rest.quarantine import Quarantine
+from ramet.api.rest.settings import Settings
+from ramet.api.rest.tracing import Tracing
+from ramet.engine.keys import Keys
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a collection is."""
+
+    records: int
+    bytes: dict[str, int]
+
+
+class Server:
+    """One process of a server.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Attributes
+    ----------
+    database : Database
+        The collections; `opened` opens one for a request.
+    keys : Keys
+        Who may ask for what.
+    pool : Pool
+        Threads for everything that must not run on the event loop; `run` uses it.
+    metrics : Metrics
+    log : structlog logger
+    ready : bool
+        Whether requests are to come: false before `start` is done and once `stop` has begun.
+
+    Raises
+    ------
+    ArgumentError, AccessError
+        The data directory cannot be one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log = logger_of(settings)
+        self.metrics = Metrics()
+        self.database = connect(settings.data_dir)
+        self.keys = Keys(settings.data_dir)
+        self.tracing = Tracing(settings)
+        self.embedders = Embedders(settings)
+        self.quarantine = Quarantine()
+        self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work")
+        self._equipped: dict[str, Collection] = {}
+        self.ready = False
+
+    # ------------------------------------------------------------------------------------------ from start to stop
+
+    def load(self) -> None:
+        """Load the models and look at every collection; slow, and done before the first request.
+
+        Raises
+        ------
+        ArgumentError, MissingPackageError
+            A model that the settings name cannot be loaded.
+        """
+        self.embedders.load()
+        for name in self.database.collections():
+            try:
+                self.opened(name)
+            except Refusal:
+                continue  # noted by `opened`; the others serve
+
+    async def start(self) -> None:
+        """Make ready for requests."""
+        await asyncio.to_thread(self.load)
+        self.ready = True
+        self.log.info("ready", collections=len(self.database), pid=os.getpid())
+
+    async def stop(self) -> None:
+        """Finish what was begun, and give the files back."""
+        self.ready = False
+        self.pool.close()
+        await asyncio.to_thread(self.database.close)
+        await asyncio.to_thread(self.tracing.close)
+        self.metrics.close()
+        self.log.info("stopped", pid=os.getpid())
+
+    # ------------------------------------------------------------------------------------------------- collections
+
+    def opened(self, name: str) -> Collection:
+        """A collection with its embedder; nearly free when it is open already.
+
+        Raises
+        ------
+        UnknownCollectionError, ArgumentError
+            There is none of that name, or there cannot be.
+        Refusal
+            It is damaged.
+        """
+        path = self.database.path / name
+        self.quarantine.check(path)
+        try:
+            found = self.database.collection(name)
+        except (CorruptionError, FormatError) as error:
+            self.log.error("collection_quarantined", collection=name, error=error)
+            raise self.quarantine.put(path, _reason(error)) from error
+        if self.quarantine.release(name):
+            self.log.info("collection_recovered", collection=name)
+        if self._equipped.get(name) is not found:
+            self._equipped[name] = found
+            self._equip(found)
+        return found
+
+    def embedder_of(self, name: str) -> TextEmbedder | None:
+        """The embedder of texts for a collection, which may not exist yet; None: it takes vectors only."""
+        return self.embedders.named(name) or self.embedders.default
+
+    def _equip(self, found: Collection) -> None:
+        """Give a collection its embedder: the default one only where its vectors can be of it."""
+        name = found.name
+        named = self.embedders.named(name)
+        embedder = named or self.embedders.default
+        if embedder is None or (named is None and embedder.dim != found.dim):
+            return
+        try:
+            self.database.collection(name, embedder=embedder)
+        except (ArgumentError, ModelMismatchError) as error:  # it serves vectors; texts are refused
+            if named is not None:
+                self.log.warning("embedder_does_not_fit", collection=name, embedder=embedder.identity, error=error)
+
+    def sizes(self) -> Iterator[tuple[str, Size | None]]:
+        """Every collection and its size; None for one that is damaged."""
+        for name in self.database.collections():
+            try:
+                found = self.opened(name)
+                files = {file.name: file.stat().st_size for file in found.path.iterdir() if file.is_file()}
+                yield name, Size(found.count(), files)
+            except (Refusal, CorruptionError, FormatError):
+                yield name, None
+            except (OSError, RametError):
+                continue  # deleted meanwhile
+
+    # ------------------------------------------------------------------------------------------------------ threads
+
+    async def run(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Call something on a thread, off the event loop.
+
+        Raises
+        ------
+        OverloadedError
+            Too much waits for a thread.
+        """
+        return await self.pool.run(lambda: work(*arguments, **options))
+
+
+def server_of(request: Request) -> Server:
+    """The server of a request, for ``Annotated[Server, Depends(server_of)]``."""
+    found: Server = request.app.state.server
+    return found
+
+
+def _reason(error: CorruptionError | FormatError) -> str:
+    """What is wrong with a collection's files, without where they are."""
+    return "damaged files" if isinstance(error, CorruptionError) else "files of another format"

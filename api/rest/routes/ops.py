@@ -1,0 +1,60 @@
+"""For those who operate a server: does it live, is it ready, what does it count?"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+
+from ramet.api.rest.context import Server, server_of
+from ramet.api.rest.metrics import CONTENT_TYPE
+from ramet.api.rest.models.ops import Health, Readiness
+from ramet.api.rest.problems import Refusal, declared
+
+router = APIRouter(tags=["operations"])
+
+Here = Annotated[Server, Depends(server_of)]
+
+
+@router.get("/livez", summary="Does the process live?", operation_id="livez")
+async def livez() -> Health:
+    """The process answers."""
+    return Health(status="ok")
+
+
+@router.get("/healthz", summary="Does the process live?", operation_id="healthz")
+async def healthz() -> Health:
+    """The process answers: the same as `/livez`, under the older name."""
+    return Health(status="ok")
+
+
+@router.get(
+    "/readyz", summary="Are requests to come?", operation_id="readyz", responses=declared("not_ready", "storage_error")
+)
+async def readyz(server: Here) -> Readiness:
+    """The server has started, does not stop, and can read its data directory."""
+    if not server.ready:
+        raise Refusal("not_ready", "the server is starting or stopping; try again")
+    names = await server.run(_readable, server)
+    damaged = [name for name in names if server.quarantine.reason(name) is not None]
+    return Readiness(status="ok", collections=len(names), quarantined=damaged)
+
+
+def _readable(server: Server) -> list[str]:
+    """Names of the collections, read from the disk."""
+    os.stat(server.database.path)
+    return server.database.collections()
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    operation_id="metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "All figures"}},
+)
+async def metrics(server: Here) -> Any:
+    """All figures in the text format of Prometheus."""
+    text = await server.run(server.metrics.text, server)
+    return Response(text, media_type=CONTENT_TYPE)
