@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+import time
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
 
 from ramet import Answer, LlmTimeoutError, PreparedAnswer, Selection
 from ramet.api.rest.auth import Principal, scope
 from ramet.api.rest.context import Server
-from ramet.api.rest.errors import body_of_error
+from ramet.api.rest.errors import body_within
+from ramet.api.rest.events import while_heard
 from ramet.api.rest.limits import spend
 from ramet.api.rest.models.rag import Choosing
-from ramet.api.rest.values import given, plain
+from ramet.api.rest.values import given
 from ramet.engine.rag.llm.protocol import InThreads
+
+T = TypeVar("T")
 
 SHARE_OF_TIME = 0.9
 """Of a request's time, after which the language model of an answer that comes whole is stopped: there must be time left
 to send what was selected."""
-
-
-def selection_of(selection: Selection) -> dict[str, Any]:
-    """A selection as JSON has it."""
-    found = selection.to_dict()
-    for chunk in found["chunks"]:
-        chunk["metadata"] = None if chunk["metadata"] is None else plain(chunk["metadata"])
-    return found
-
-
-def answer_of(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON has it."""
-    return {**answer.to_dict(), "selection": selection_of(answer.selection)}
 
 
 class Asking:
@@ -47,6 +38,7 @@ class Asking:
 
     def __init__(self, server: Server, request: Request, principal: Principal) -> None:
         self.server, self.request, self._principal = server, request, principal
+        self._until = time.monotonic() + SHARE_OF_TIME * server.settings.request_timeout_s
 
     async def select(self, collection: str, question: str, budget: int, body: Choosing) -> Selection:
         """Chunks for a question.
@@ -86,7 +78,7 @@ class Asking:
         return {**options, "tenant": tenants, "where": given(options["where"], "where")}
 
     async def answer(self, prepared: PreparedAnswer) -> Answer:
-        """The answer as a whole, in the time that the request has.
+        """The answer as a whole, in the time that the request has, as long as somebody waits for it.
 
         Raises
         ------
@@ -94,47 +86,93 @@ class Asking:
             It carries the selection.
         """
         spent = Spent(self, prepared)
-        seconds = SHARE_OF_TIME * self.server.settings.request_timeout_s
         try:
-            async with asyncio.timeout(seconds):
-                answer = await _whole(prepared, spent)
-        except TimeoutError as error:
-            late = LlmTimeoutError(prepared.llm.name, f"no whole answer within {seconds:g} s")
-            late.selection = prepared.selection
-            raise late from error
+            return await while_heard(self.request, self._in_time(prepared, _whole(prepared, spent)))
         finally:
             spent.count()
-        return answer
 
-    async def stream(
-        self,
-        prepared: PreparedAnswer,
-        told: Callable[[str], bytes],
-        done: Callable[[Answer], bytes],
-        failed: Callable[[dict[str, Any]], bytes],
-    ) -> AsyncGenerator[bytes, None]:
-        """The answer as it comes.
+    async def stream(self, prepared: PreparedAnswer, form: Form) -> AsyncGenerator[bytes, None]:
+        """The answer as it comes. What fails before anything was sent is raised; after that it is a part of the stream.
 
-        Parameters
-        ----------
-        prepared : PreparedAnswer
-        told, done, failed : callable
-            What is sent for a piece of the text, for the whole answer at the end, and for a problem in its place.
+        Raises
+        ------
+        LlmError
         """
         spent = Spent(self, prepared)
         texts = prepared.astream()
+        begun = False
         try:
+            if first := form.selected(prepared.selection):
+                begun = True
+                yield first
             async for text in texts:
+                begun = True
                 spent.heard(text)
-                yield told(text)
+                yield form.text(text)
             spent.answer = texts.answer
-            yield done(texts.answer)
+            yield form.done(texts.answer)
         except Exception as error:
-            partial = getattr(error, "partial", "") or spent.text
-            yield failed({**body_of_error(self.request, error), "partial": partial})
+            if not begun:
+                raise
+            yield form.failed(body_within(self.request, error))
         finally:
             await texts.aclose()
             spent.count()
+
+    async def stream_from_first(self, prepared: PreparedAnswer, form: Form) -> AsyncGenerator[bytes, None]:
+        """As `stream`, waiting for the first part: so that a model that fails at once makes a problem with its status.
+
+        Raises
+        ------
+        LlmError
+            It carries the selection.
+        """
+        parts = self.stream(prepared, form)
+        first = await while_heard(self.request, self._in_time(prepared, anext(parts)))
+
+        async def all_parts() -> AsyncGenerator[bytes, None]:
+            try:
+                yield first
+                async for part in parts:
+                    yield part
+            finally:
+                await parts.aclose()
+
+        return all_parts()
+
+    async def _in_time(self, prepared: PreparedAnswer, work: Awaitable[T]) -> T:
+        """Wait for the language model as long as the request may take, and then say so with the selection."""
+        seconds = max(0.0, self._until - time.monotonic())
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            late = LlmTimeoutError(prepared.llm.name, f"no answer within {seconds:.3g} s")
+            late.selection = prepared.selection
+            raise late from error
+
+
+class Form(Protocol):
+    """How the parts of a stream look on the wire; nothing is sent for an empty one."""
+
+    def selected(self, selection: Selection) -> bytes:
+        """Before the language model is asked."""
+        ...
+
+    def text(self, text: str) -> bytes:
+        """A piece of the answer."""
+        ...
+
+    def done(self, answer: Answer) -> bytes:
+        """The end."""
+        ...
+
+    def failed(self, problem: dict[str, Any]) -> bytes:
+        """The end, when there will be no answer."""
+        ...
 
 
 async def _whole(prepared: PreparedAnswer, spent: Spent) -> Answer:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
-import orjson
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from ramet.api.rest.answers import dumps
 
 PING_S = 15.0
 """Silence after which a comment is sent: proxies close connections on which nothing comes."""
@@ -19,14 +21,10 @@ DONE = b"data: [DONE]\n\n"
 Found = TypeVar("Found")
 
 
-class ClientGone(Exception):
-    """Nobody waits for this answer any more."""
-
-
 def event(name: str | None, data: Any) -> bytes:
     """One event, with JSON in it; JSON has no line breaks."""
     kind = b"" if name is None else b"event: " + name.encode() + b"\n"
-    return kind + b"data: " + orjson.dumps(data) + b"\n\n"
+    return kind + b"data: " + dumps(data) + b"\n\n"
 
 
 class Events(StreamingResponse):
@@ -81,7 +79,7 @@ async def while_heard(request: Request, work: Coroutine[Any, Any, Found]) -> Fou
 
     Raises
     ------
-    ClientGone
+    ClientDisconnect
     """
     doing = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request))
@@ -89,7 +87,7 @@ async def while_heard(request: Request, work: Coroutine[Any, Any, Found]) -> Fou
         await asyncio.wait((doing, gone), return_when=asyncio.FIRST_COMPLETED)
         if doing.done():
             return doing.result()
-        raise ClientGone
+        raise ClientDisconnect
     finally:
         await _ended(gone)
         await _ended(doing)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from ramet.api.rest.models.fields import NAME_PATTERN, Answer, Body
 from ramet.api.rest.models.rag import (
     DEFAULT_BUDGET,
     MAX_BUDGET,
@@ -14,23 +15,21 @@ from ramet.api.rest.models.rag import (
     Choosing,
     Citation,
     Stops,
-    Strict,
 )
 
 MAX_MESSAGES = 1_000
 MAX_CONTENT = 262_144
-COLLECTION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 IGNORED = "Taken, without effect."
 
 
-class TextPart(Strict):
+class TextPart(Body):
     """A part of a message. There are only texts."""
 
     type: Literal["text"]
     text: str = Field(max_length=MAX_CONTENT)
 
 
-class Message(Strict):
+class Message(Body):
     """A message. The last of the user is the question; others are taken and not read."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -51,7 +50,7 @@ class Message(Strict):
         return self.content or ""
 
 
-class StreamOptions(Strict):
+class StreamOptions(Body):
     """Options of a stream."""
 
     include_usage: bool = Field(False, description="A last chunk says what it took.")
@@ -64,15 +63,15 @@ class ChatRequest(Choosing):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"model": "docs", "messages": [{"role": "user", "content": QUESTION}]},
-                {"model": "docs", "messages": [{"role": "user", "content": QUESTION}], "budget": 512, "stream": True,
+                {"model": "books", "messages": [{"role": "user", "content": QUESTION}]},
+                {"model": "books", "messages": [{"role": "user", "content": QUESTION}], "budget": 512, "stream": True,
                  "stream_options": {"include_usage": True}, "temperature": 0},
             ]
         }
     )  # fmt: skip
 
     model: str = Field(
-        min_length=1, max_length=128, pattern=COLLECTION, description="Name of the collection that answers."
+        min_length=1, max_length=128, pattern=NAME_PATTERN, description="Name of the collection that answers."
     )
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool | None = Field(None, description="`chat.completion.chunk` events, then `[DONE]`.")
@@ -111,7 +110,7 @@ def _listed(stop: str | list[str] | None) -> list[str]:
     return [stop] if isinstance(stop, str) else stop or []
 
 
-class UrlPlace(BaseModel):
+class UrlPlace(Answer):
     """A source with an address, which its metadata have as `url`."""
 
     start_index: int = Field(description="Where the mark is in the content, in characters.")
@@ -120,7 +119,7 @@ class UrlPlace(BaseModel):
     url: str
 
 
-class FilePlace(BaseModel):
+class FilePlace(Answer):
     """A source without one."""
 
     start_index: int
@@ -129,7 +128,7 @@ class FilePlace(BaseModel):
     filename: str = Field(description="Its title, or its id.")
 
 
-class Annotation(BaseModel):
+class Annotation(Answer):
     """A citation in the content."""
 
     type: Literal["url_citation", "file_citation"]
@@ -137,7 +136,7 @@ class Annotation(BaseModel):
     file_citation: FilePlace | None = None
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Answer):
     """The answer."""
 
     role: Literal["assistant"]
@@ -146,7 +145,7 @@ class ChatMessage(BaseModel):
     annotations: list[Annotation]
 
 
-class Choice(BaseModel):
+class Choice(Answer):
     """The one answer."""
 
     index: int
@@ -155,7 +154,7 @@ class Choice(BaseModel):
     finish_reason: str
 
 
-class ChatUsage(BaseModel):
+class ChatUsage(Answer):
     """Tokens read and written."""
 
     prompt_tokens: int
@@ -163,7 +162,7 @@ class ChatUsage(BaseModel):
     total_tokens: int
 
 
-class Sources(BaseModel):
+class Sources(Answer):
     """What the protocol has no place for."""
 
     text: str = Field(description="The answer as a whole, which the places of citations refer to.")
@@ -175,7 +174,7 @@ class Sources(BaseModel):
     budget: int
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Answer):
     """A chat completion."""
 
     id: str
@@ -187,7 +186,7 @@ class ChatCompletion(BaseModel):
     ramet: Sources
 
 
-class Model(BaseModel):
+class Model(Answer):
     """A collection, as a model that can be asked."""
 
     id: str
@@ -196,7 +195,7 @@ class Model(BaseModel):
     owned_by: str
 
 
-class Models(BaseModel):
+class Models(Answer):
     """All collections that can be asked."""
 
     object: Literal["list"]
