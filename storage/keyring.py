@@ -234,6 +234,7 @@ def _written(fd: int, path: Path, work: Callable[[Any], Any]) -> Any:
             if not _is_at(fd, path):
                 raise MissingError(f"{path} was replaced while it was being written; try again")
             _check_kind(txn, path)
+            _check_all(txn, path)
             result = work(txn)
         end = lmdbfile.catalog_end(fd, path)
         if os.fstat(fd).st_size < end:
@@ -300,6 +301,12 @@ def _check_kind(txn: Any, path: Path) -> None:
         raise FormatError(path, f"format version {FORMAT_VERSION}", f"format version {found['format_version']}")
 
 
+def _check_all(txn: Any, path: Path) -> None:
+    """See that every entry is what was written: a damaged file is not written to."""
+    for _ in _scan(txn, path):
+        pass
+
+
 def _scan(txn: Any, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     cursor = txn.cursor()
     if not cursor.set_range(_KEYS):
@@ -322,7 +329,9 @@ def _unsummed(name: bytes, value: bytes, path: Path) -> Any:
     """Decode an entry. Its content, which holds the hash of a secret, is never part of an error."""
     content = value[_SUM.size :]
     if len(value) < _SUM.size or _SUM.pack(checksum(name, content)) != value[: _SUM.size]:
-        raise CorruptionError(path, f"entry {name[1:]!r} of table {name[0]}", "content that matches its checksum", "not")
+        raise CorruptionError(
+            path, f"entry {name[1:]!r} of table {name[0]}", "content that matches its checksum", "not"
+        )
     return json.loads(content)
 
 

@@ -21,6 +21,7 @@ from ramet.api.cli.get import get
 from ramet.api.cli.keys import keys
 from ramet.api.cli.query import query
 from ramet.api.cli.rag import rag
+from ramet.api.cli.serve import serve
 from ramet.api.cli.stats import stats
 from ramet.api.cli.tenants import tenants
 from ramet.api.cli.upsert import upsert
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 for _command in (
-    create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, demo,
+    create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, serve, demo,
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(rag, name="rag")

@@ -41,6 +41,7 @@ from ramet import (
     UnknownTenantError,
     WriterBusyError,
 )
+from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import KINDS, Refusal, body_of, problem
 from ramet.api.rest.request_ids import request_id
 from ramet.api.rest.selected import selection_of
@@ -112,6 +113,7 @@ def install(app: FastAPI) -> None:
     """Make a problem of every exception that leaves a route."""
     app.add_exception_handler(RametError, _of_engine)
     app.add_exception_handler(Refusal, _of_refusal)
+    app.add_exception_handler(OverloadedError, _of_overload)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(ClientDisconnect, _of_nobody)
@@ -155,6 +157,10 @@ async def _of_refusal(request: Request, error: Exception) -> Response:
     )  # fmt: skip
 
 
+async def _of_overload(request: Request, error: Exception) -> Response:
+    return problem("overloaded", str(error), request_id(request.scope))
+
+
 async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [{"at": _place(one["loc"]), "problem": str(one["msg"])} for one in error.errors()[:10]]
@@ -177,9 +183,7 @@ async def _of_http(request: Request, error: Exception) -> Response:
     code = _OF_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "http_error")
     phrase = HTTPStatus(error.status_code).phrase
     detail = str(error.detail) if error.detail and error.detail != phrase else f"{request.method}: {phrase.lower()}"
-    return problem(
-        code, detail, request_id(request.scope), status=error.status_code, headers=dict(error.headers or {})
-    )
+    return problem(code, detail, request_id(request.scope), status=error.status_code, headers=dict(error.headers or {}))
 
 
 def _note(request: Request, code: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus. Labels are routes, codes and names of collections: never tenants, ids, texts."""
+"""What a server counts, for Prometheus. Labels are routes, codes and collections: never tenants, ids or texts."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ class Metrics:
     def __init__(self) -> None:
         self._shared = MULTIPROCESS in os.environ
         self._own = own = CollectorRegistry()
-        self._requests = Counter(
-            "ramet_requests", "Requests answered.", ("route", "method", "status"), registry=own
-        )
+        self._requests = Counter("ramet_requests", "Requests answered.", ("route", "method", "status"), registry=own)
         self._seconds = Histogram(
             "ramet_request_seconds", "Time to answer a request.", ("route", "method"), registry=own, buckets=_SECONDS
         )

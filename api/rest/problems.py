@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
     "unknown_id": Kind(404, "No such record"),
     "unknown_backup": Kind(404, "No such backup"),
     "collection_exists": Kind(
-        409, "The collection exists", "a collection of that name exists; exist_ok accepts it if its properties are these"
+        409, "The collection exists", "a collection of that name exists; exist_ok takes it if its properties are the same"
     ),
     "not_empty": Kind(409, "The collection has records"),
     "conflict": Kind(409, "The records exist"),
@@ -148,13 +148,11 @@ def problem(
     headers: dict[str, str] | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
-    """An error as a response; also an ASGI application, for middleware: ``await problem(...)(scope, receive, send)``."""
+    """An error as a response, which middleware can use, too: ``await problem(...)(scope, receive, send)``."""
     kind = KINDS[code]
     waits = {} if kind.retry_after is None else {"Retry-After": str(kind.retry_after)}
     body = {**body_of(code, detail, request_id, argument, status), **(more or {})}
-    return Response(
-        orjson.dumps(body), body["status"], headers={**waits, **(headers or {})}, media_type=MEDIA_TYPE
-    )
+    return Response(orjson.dumps(body), body["status"], headers={**waits, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def declared(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -120,7 +120,9 @@ def load(options: Mapping[str, Any]) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(map(str, first["loc"])) or "settings"
         known = name.split(".")[0] in Settings.model_fields
-        advice = f"(option --{name.replace('_', '-')}, {PREFIX}{name.upper()} or the file)" if known else "(in the file)"
+        advice = (
+            f"(option --{name.replace('_', '-')}, {PREFIX}{name.upper()} or the file)" if known else "(in the file)"
+        )
         raise ArgumentError(name, f"{first['msg']} {advice}") from error
 
 

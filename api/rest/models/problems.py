@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-EXAMPLE = {
+EXAMPLE: dict[str, JsonValue] = {
     "type": "urn:ramet:error:unknown_collection",
     "title": "No such collection",
     "status": 404,

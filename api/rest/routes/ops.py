@@ -1,4 +1,4 @@
-"""For those who operate a server: does it live, is it ready, what does it count?"""
+"""For those who operate a server: whether it lives and is ready, and what it counts."""
 
 from __future__ import annotations
 
