@@ -163,7 +163,9 @@ class Database:
         """The collection that is open under this name, or was closed until now."""
         found = self._open.get(name)
         if found is not None and not found.closed:
-            return found
+            if found._store.is_current():  # both classes are one unit
+                return found
+            self._forget(name)  # another process deleted it, and may have made another one
         path = self._path(name)
         try:
             store = Store.open(path)

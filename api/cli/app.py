@@ -39,7 +39,8 @@ app = typer.Typer(
 )
 
 for _command in (
-    create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, serve, demo,
+    create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, demo,
+    serve,
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(rag, name="rag")

@@ -28,7 +28,8 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Server processes.", show_default="1")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each process.", show_default="all cores")] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in TOML (docs/server.md).", show_default="RAMET_CONFIG")
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings in TOML.", show_default="RAMET_CONFIG"),
     ] = None,
     embedder: Annotated[
         Text, typer.Option(metavar="MODEL", help="Makes vectors of texts: NAME, a folder, or static:NAME.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, MutableMapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
@@ -16,6 +16,10 @@ from ramet.api.rest.problems import Refusal
 from ramet.api.rest.refusing import refuse
 from ramet.api.rest.request_ids import request_id
 from ramet.engine.keys import ALL, RIGHTS, Key, Keys, Tenants
+
+if TYPE_CHECKING:
+    from ramet.api.rest.context import Server
+    from ramet.api.rest.settings import Settings
 
 Right = Literal["read", "write", "admin"]
 
@@ -61,18 +65,11 @@ class Principal:
         return f"Principal(key_id={self.key_id!r})"
 
 
-class _Settings(Protocol):
-    @property
-    def host(self) -> str: ...
-    @property
-    def allow_unauthenticated(self) -> bool: ...
-
-
 NOBODY = Principal(None)
 """Everybody, on a server without keys."""
 
 
-def authenticated(scope: MutableMapping[str, Any], keys: Keys, settings: _Settings) -> Principal:
+def authenticated(scope: MutableMapping[str, Any], keys: Keys, settings: Settings) -> Principal:
     """Find out who sent a request.
 
     Raises
@@ -105,7 +102,7 @@ def presented(scope: MutableMapping[str, Any]) -> str | None:
     return None if plain is None else str(plain.strip(), "latin-1")
 
 
-def check_open(scope: MutableMapping[str, Any], settings: _Settings) -> None:
+def check_open(scope: MutableMapping[str, Any], settings: Settings) -> None:
     """Refuse a request to a server without keys that others than this machine's users might have sent.
 
     A page in a browser on this machine can send requests to loopback under a name of its own that it has pointed
@@ -154,22 +151,28 @@ def _is_own(host: str) -> bool:
 class Gate:
     """ASGI layer that asks everything under `GUARDED` for its key before a byte of the body is read."""
 
-    def __init__(self, app: ASGIApp, settings: _Settings) -> None:
+    def __init__(self, app: ASGIApp, server: Server) -> None:
         self.app = app
-        self.settings = settings
+        self.server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through with its `Principal`, or answer it."""
         if scope["type"] == "http" and scope["path"].startswith(GUARDED):
-            server = scope["app"].state.server
             try:
-                scope.setdefault("state", {})["principal"] = authenticated(scope, server.keys, self.settings)
+                _noted(scope, authenticated(scope, self.server.keys, self.server.settings))
             except Refusal as refusal:
                 if isinstance(refusal.__cause__, StorageError):
-                    server.log.error("keys_unreadable", request_id=request_id(scope), error=refusal.__cause__)
+                    self.server.log.error("keys_unreadable", request_id=request_id(scope), error=refusal.__cause__)
                 await refuse(refusal, scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _noted(scope: MutableMapping[str, Any], principal: Principal) -> Principal:
+    """Write down who sent a request, for routes, counters and the log."""
+    state = scope.setdefault("state", {})
+    state["principal"], state["key_id"] = principal, principal.key_id
+    return principal
 
 
 class _ByKey(SecurityBase):
@@ -184,8 +187,7 @@ class _ByKey(SecurityBase):
         found: Principal | None = request.scope.get("state", {}).get("principal")
         if found is None:
             server = request.app.state.server
-            found = authenticated(request.scope, server.keys, server.settings)
-            request.scope.setdefault("state", {})["principal"] = found
+            found = _noted(request.scope, authenticated(request.scope, server.keys, server.settings))
         return found
 
 

@@ -121,7 +121,7 @@ def install(app: FastAPI) -> None:
 
 async def _of_engine(request: Request, error: Exception) -> Response:
     assert isinstance(error, RametError)
-    code, found = code_of(error), request_id(request.scope)
+    code, found = _counted(request, code_of(error)), request_id(request.scope)
     if KINDS[code].status >= 500:
         _note(request, code, error)
     argument = getattr(error, "argument", None)
@@ -152,13 +152,13 @@ async def _of_nobody(request: Request, error: Exception) -> Response:
 async def _of_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return problem(
-        error.code, error.detail, request_id(request.scope),
+        _counted(request, error.code), error.detail, request_id(request.scope),
         argument=error.argument, headers=error.headers, more=error.more,
     )  # fmt: skip
 
 
 async def _of_overload(request: Request, error: Exception) -> Response:
-    return problem("overloaded", str(error), request_id(request.scope))
+    return problem(_counted(request, "overloaded"), str(error), request_id(request.scope))
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -166,7 +166,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     found = [{"at": _place(one["loc"]), "problem": str(one["msg"])} for one in error.errors()[:10]]
     first = found[0] if found else {"at": "", "problem": "is wrong"}
     return problem(
-        "invalid_request", f"{first['at']}: {first['problem']}", request_id(request.scope),
+        _counted(request, "invalid_request"), f"{first['at']}: {first['problem']}", request_id(request.scope),
         argument=first["at"], more={"errors": found},
     )  # fmt: skip
 
@@ -183,7 +183,18 @@ async def _of_http(request: Request, error: Exception) -> Response:
     code = _OF_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "http_error")
     phrase = HTTPStatus(error.status_code).phrase
     detail = str(error.detail) if error.detail and error.detail != phrase else f"{request.method}: {phrase.lower()}"
-    return problem(code, detail, request_id(request.scope), status=error.status_code, headers=dict(error.headers or {}))
+    return problem(
+        _counted(request, code), detail, request_id(request.scope), status=error.status_code,
+        headers=dict(error.headers or {}),
+    )  # fmt: skip
+
+
+def _counted(request: Request, code: str) -> str:
+    """Count a problem."""
+    server = getattr(request.app.state, "server", None)
+    if server is not None:
+        server.metrics.refused(code)
+    return code
 
 
 def _note(request: Request, code: str, error: Exception) -> None:

@@ -1,8 +1,8 @@
 """What a server takes from its clients at most: bytes, requests at once, time, requests and tokens in a minute.
 
-Layers of plain ASGI around the application, from the outside in: `Front` gives every answer its request id, `InFlight`
-counts the requests at work, `Deadline` ends those that take too long, `auth.Gate` asks for the key, `Rates` counts for
-each key, `BodySize` counts bytes. All of them together cost a request some ten microseconds.
+Layers of plain ASGI around the application, from the outside in: `InFlight` counts the requests at work, `Deadline`
+ends those that take too long, `auth.Gate` asks for the key, `Rates` counts for each key, `BodySize` counts bytes. All
+of them together cost a request some ten microseconds.
 
 Counts are those of one process: with several server processes a key may get as many times its limit.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,7 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ramet.api.rest.auth import Gate, Principal
 from ramet.api.rest.problems import Refusal
 from ramet.api.rest.refusing import refuse
-from ramet.api.rest.request_ids import request_id
+
+if TYPE_CHECKING:
+    from ramet.api.rest.context import Server
 
 # Asked by those who watch the server: not counted, so that they get an answer from one that is overloaded.
 UNCOUNTED = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
@@ -31,56 +33,17 @@ USING_TOKENS = ("/answer", "/chat/completions", "/texts")
 # Keys whose buckets are remembered; more than these, and full ones are forgotten.
 MANY_KEYS = 10_000
 
-
-class LimitSettings(Protocol):
-    """The settings that limits are made of; see `settings.Settings`."""
-
-    @property
-    def max_body_bytes(self) -> int: ...  # noqa: D102
-    @property
-    def max_in_flight(self) -> int: ...  # noqa: D102
-    @property
-    def request_timeout_s(self) -> float: ...  # noqa: D102
-    @property
-    def rate_limit_per_minute(self) -> int | None: ...  # noqa: D102
-    @property
-    def token_limit_per_minute(self) -> int | None: ...  # noqa: D102
-    @property
-    def host(self) -> str: ...  # noqa: D102
-    @property
-    def allow_unauthenticated(self) -> bool: ...  # noqa: D102
+Headers = list[tuple[bytes, bytes]]
 
 
-def install(app: FastAPI, settings: LimitSettings) -> None:
-    """Put all layers around an application; what was added before is inside of them."""
+def install(app: FastAPI, server: Server) -> None:
+    """Put all layers around an application; what was added before is inside of them, what is added later outside."""
+    settings = server.settings
     app.add_middleware(BodySize, most=settings.max_body_bytes)
     app.add_middleware(Rates, requests=settings.rate_limit_per_minute, tokens=settings.token_limit_per_minute)
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Gate, server=server)
     app.add_middleware(Deadline, seconds=settings.request_timeout_s)
     app.add_middleware(InFlight, most=settings.max_in_flight)
-    app.add_middleware(Front)
-
-
-class Front:
-    """Gives every answer its ``X-Request-Id``, and the headers that other layers left for it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = [(b"x-request-id", request_id(scope).encode())]
-        scope["state"]["headers"] = headers
-
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *headers]
-            await send(message)
-
-        await self.app(scope, receive, named)
 
 
 class InFlight:
@@ -218,7 +181,7 @@ class Bucket:
         """Seconds until there are `wanted` tokens; 0 when there are."""
         return max(0.0, (wanted - self.level) * 60 / self.size)
 
-    def headers(self, suffix: bytes = b"") -> list[tuple[bytes, bytes]]:
+    def headers(self, suffix: bytes = b"") -> Headers:
         """What is left, for the client."""
         full = math.ceil((self.size - self.level) * 60 / self.size)
         left = max(0, math.floor(self.level))
@@ -244,29 +207,43 @@ class Rates:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        principal: Principal | None = scope["state"].get("principal") if scope["type"] == "http" else None
+        principal: Principal | None = scope.get("state", {}).get("principal")
         if principal is not None:
             key = principal.key
             requests = self.requests if key is None else key.requests_per_minute or self.requests
             tokens = self.tokens if key is None else key.tokens_per_minute or self.tokens
             if requests is not None or tokens is not None:
-                refusal = self._refusal(scope, principal, requests, tokens)
-                if refusal is not None:
-                    await refuse(refusal, scope, receive, send)
-                    return
+                await self._limited(scope, receive, send, requests, tokens)
+                return
         await self.app(scope, receive, send)
 
-    def _refusal(self, scope: Scope, principal: Principal, requests: int | None, tokens: int | None) -> Refusal | None:
-        """Count a request, and say what is against it."""
-        now = time.monotonic()
-        headers = scope["state"]["headers"]
+    async def _limited(
+        self, scope: Scope, receive: Receive, send: Send, requests: int | None, tokens: int | None
+    ) -> None:
+        """Handle a request that counts."""
+        headers: Headers = []
+        refusal = self._counted(scope, headers, requests, tokens)
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        if refusal is None:
+            await self.app(scope, receive, told)
+        else:
+            await refuse(refusal, scope, receive, told)
+
+    def _counted(self, scope: Scope, headers: Headers, requests: int | None, tokens: int | None) -> Refusal | None:
+        """Count a request, and say what is against it; `headers` gets what is left."""
+        now, key = time.monotonic(), scope["state"]["principal"].key_id
         if tokens is not None and scope["path"].endswith(USING_TOKENS):
-            bucket = scope["state"]["tokens"] = _bucket(self._tokens, principal.key_id, tokens, now)
+            bucket = scope["state"]["tokens"] = _bucket(self._tokens, key, tokens, now)
             headers += bucket.headers(b"-tokens")
             if bucket.level < 1:
                 return _too_many(f"the key has used its {tokens:,} tokens of this minute", bucket.wait(1))
         if requests is not None:
-            bucket = _bucket(self._requests, principal.key_id, requests, now)
+            bucket = _bucket(self._requests, key, requests, now)
             wait = bucket.wait(1)
             if not wait:
                 bucket.level -= 1

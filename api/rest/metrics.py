@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,7 @@ class Metrics:
         sizes.register(_Sizes(server))
         counted = self._own
         if self._shared:
+            _forget_dead(Path(os.environ[MULTIPROCESS]))
             counted = CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
         return generate_latest(counted) + generate_latest(sizes)
@@ -142,6 +144,14 @@ class Metrics:
         """Take back what only a living process has."""
         if self._shared:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+def _forget_dead(directory: Path) -> None:
+    """Take back the gauges of processes that were killed: nothing of theirs is at work any more."""
+    for file in directory.glob("gauge_live*_*.db"):
+        number = file.stem.rpartition("_")[2]
+        if number.isdigit() and not Path("/proc", number).exists():
+            mark_process_dead(int(number))  # type: ignore[no-untyped-call]
 
 
 class _Sizes(Collector):

@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
     "unknown_id": Kind(404, "No such record"),
     "unknown_backup": Kind(404, "No such backup"),
     "collection_exists": Kind(
-        409, "The collection exists", "a collection of that name exists; exist_ok takes it if its properties are the same"
+        409, "The collection exists", "one of that name exists; exist_ok takes it if its properties are the same"
     ),
     "not_empty": Kind(409, "The collection has records"),
     "conflict": Kind(409, "The records exist"),

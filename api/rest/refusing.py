@@ -21,6 +21,9 @@ LINGER_BYTES = 64 << 20
 
 async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request with a problem in place of the application."""
+    server = getattr(scope["app"].state, "server", None) if "app" in scope else None
+    if server is not None:
+        server.metrics.refused(refusal.code)
     response = problem(
         refusal.code, refusal.detail, request_id(scope),
         argument=refusal.argument, headers=refusal.headers, more=refusal.more,

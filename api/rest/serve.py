@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import shutil
@@ -14,6 +13,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from ramet import ArgumentError, RametError, connect
+from ramet.api.rest.auth import is_loopback
 from ramet.api.rest.logs import adopt, logger_of
 from ramet.api.rest.settings import Settings
 from ramet.engine.keys import Keys
@@ -67,15 +67,6 @@ def refuse_open(settings: Settings, guarded: bool) -> None:
         f"no API key is configured, so the server listens on loopback only, and {settings.host} is not loopback; make "
         "a key with `ramet keys create`, or allow everybody everything with --allow-unauthenticated",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address or name."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return bool(found) and all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
 
 
 def bound(settings: Settings) -> socket.socket:

@@ -126,7 +126,7 @@ class KeyMachine(RuleBasedStateMachine):
 
 
 TestKeyMachine = KeyMachine.TestCase
-TestKeyMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+TestKeyMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 
 def test_what_is_written_can_be_known_without_the_secret(tmp_path, caplog):
@@ -141,7 +141,7 @@ def test_what_is_written_can_be_known_without_the_secret(tmp_path, caplog):
     shown = [repr(keys), repr(keys.list()), str(keys.check(text)), repr(vars(keys)), repr(keys._current())]
     shown += [repr(keys._current().rows[id_of(text)]), repr(keys._keyring.contents()), caplog.text]
     shown.append(repr(pickle.dumps(keys.list())))
-    for wrong in (text + "x", "x" + text, secret, f"ramet_000000000000_{secret}"):
+    for wrong in ("x" + text, secret, f"ramet_000000000000_{secret}", f"ramet_{secret}"):
         with pytest.raises(ArgumentError) as caught:
             keys.revoke(wrong)
         shown += [str(caught.value), repr(caught.value)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
+from ramet.api.rest import auth
 from ramet.api.rest.context import Server, server_of
 from ramet.api.rest.metrics import CONTENT_TYPE
 from ramet.api.rest.models.ops import Health, Readiness
@@ -52,9 +53,21 @@ def _readable(server: Server) -> list[str]:
     summary="Figures for Prometheus",
     operation_id="metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "All figures"}},
+    responses=declared("unauthorized", "right_missing", "tenant_forbidden", "storage_error")
+    | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "All figures"}},
 )
-async def metrics(server: Here) -> Any:
-    """All figures in the text format of Prometheus."""
+async def metrics(request: Request, server: Here) -> Any:
+    """All figures in the text format of Prometheus.
+
+    From this machine without a key; from others the key needs the right to read, and all tenants.
+    """
+    if not _is_from_here(request):
+        auth.whole(await auth.principal_of(request), "read")
     text = await server.run(server.metrics.text, server)
     return Response(text, media_type=CONTENT_TYPE)
+
+
+def _is_from_here(request: Request) -> bool:
+    """Whether a request was sent on this machine, and not handed on by a proxy for somebody elsewhere."""
+    handed_on = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+    return not handed_on and request.client is not None and auth.is_loopback(request.client.host)
