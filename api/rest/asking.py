@@ -226,5 +226,3 @@ class Spent:
         metrics.tokens("prompt", read)
         metrics.tokens("completion", written)
         spend(self._asking.request.scope, read + written)
-
-

@@ -65,6 +65,7 @@ class Answering:
             found.append(self.cost_model.tokens_for(cost=cost, latency_ms=latency_ms, output_tokens=max_tokens))
         if not found:
             raise ArgumentError("budget", "is missing; give tokens, cost or latency_ms")
+        return min(found)
 
     def prepare(
         self,

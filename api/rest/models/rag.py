@@ -37,7 +37,9 @@ class Parameters(Body):
     per_token: float | None = Field(None, ge=0, le=2, description="greedy: exponent of the costs.")
     width: int | None = Field(None, ge=1, le=32, description="beam: sets that are kept.")
     theta: float | None = Field(None, ge=0, le=1, description="mmr: weight of relevance.")
-    margin: float | None = Field(None, ge=0, le=1, description="adaptive_k: share at the lower end where no gap counts.")
+    margin: float | None = Field(
+        None, ge=0, le=1, description="adaptive_k: share at the lower end without gaps."
+    )
     buffer: int | None = Field(None, ge=0, le=1_000, description="adaptive_k: chunks taken behind the gap.")
     beta: Weight | None = Field(None, description="adagres: weight of redundancy.")
     form: Literal["marginal", "total"] | None = Field(None, description="adagres: how beta is derived.")
@@ -54,19 +56,21 @@ class Parameters(Body):
 class Choosing(Body):
     """How chunks are chosen, for all that choose some."""
 
-    tenant: Tenant | Tenants | None = Field(None, description="Whose records are read. Default: the key's only tenant, else `default`.")
+    tenant: Tenant | Tenants | None = Field(
+        None, description="Whose records are read. Default: the key's only tenant, else `default`."
+    )
     where: Where | None = Field(None, description="Only chunks whose metadata match (docs/filters.md).")
     mode: Mode | None = Field(None, description="How candidates are found. Default: dense; keyword without embedder.")
     strategy: Strategy = Field("auto", description="How chunks are chosen.")
     order: Order = Field("score", description="In which order they are read.")
     widen: bool = Field(True, description="Look once more, for what the best candidates bring up.")
-    parameters: Parameters = Field(default_factory=Parameters, description="Of the strategy.")
+    parameters: Parameters | None = Field(None, description="Of the strategy.")
 
     def options(self) -> dict[str, Any]:
         """As arguments of `Rag.select`, but for the tenant."""
         return {
             "where": self.where, "mode": self.mode, "strategy": self.strategy, "order": self.order,
-            "widen": self.widen, **self.parameters.model_dump(exclude_none=True),
+            "widen": self.widen, **({} if self.parameters is None else self.parameters.model_dump(exclude_none=True)),
         }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """The routes, one file for each kind of thing; `ROUTERS` names the files whose ``router`` the application takes."""
 
 ROUTERS = [
+    "chat",
     "ops",
+    "rag",
 ]

@@ -53,7 +53,7 @@ async def complete(body: models.ChatRequest, server: Here, who: Who, request: Re
     if body.stream:
         return Events(await asking.stream_from_first(prepared, form))
     answer = await asking.answer(prepared)
-    message = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": annotations(answer)}
+    message = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": annotations_of(answer)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
     found = {**form.head("chat.completion"), "choices": [choice], "usage": _usage(answer), "ramet": _sources(answer)}
     return Response(dumps(found), media_type="application/json")
@@ -98,7 +98,7 @@ def _question(messages: list[models.Message]) -> str:
     return found
 
 
-def annotations(answer: Answer) -> list[dict[str, Any]]:
+def annotations_of(answer: Answer) -> list[dict[str, Any]]:
     """The citations of an answer, in the order of its text."""
     chunks = {chunk.number: chunk for chunk in answer.selection.chunks}
     found = []
@@ -111,7 +111,9 @@ def annotations(answer: Answer) -> list[dict[str, Any]]:
             source = {"file_id": one.document, "filename": title or one.document}
             found.append({"type": "file_citation", "file_citation": {**place, **source}})
         else:
-            found.append({"type": "url_citation", "url_citation": {**place, "title": title or one.document, "url": url}})
+            found.append(
+                {"type": "url_citation", "url_citation": {**place, "title": title or one.document, "url": url}}
+            )
     return found
 
 
@@ -173,7 +175,7 @@ class _AsChunks:
 
     def done(self, answer: Answer) -> bytes:
         """The reason of the end with all sources, what it took where that was asked for, and the mark of the end."""
-        delta: dict[str, Any] = {"annotations": annotations(answer)}
+        delta: dict[str, Any] = {"annotations": annotations_of(answer)}
         if not self._begun:
             delta |= {"role": "assistant", "content": ""}
         parts = [self._chunk(delta, _finish(answer), ramet=_sources(answer))]

@@ -27,7 +27,7 @@ ASKING = (*SELECTING, "llm_error", "llm_unavailable", "llm_refused", "llm_respon
 _STREAM = {
     "schema": {
         "type": "string",
-        "description": "Events `selection`, `token` ({\"text\"}), then `answer`, or `error` (a problem).",
+        "description": 'Events `selection`, `token` ({"text"}), then `answer`, or `error` (a problem).',
     }
 }
 
