@@ -114,7 +114,8 @@ class Asking:
         except Exception as error:
             if not begun:
                 raise
-            yield form.failed(body_within(self.request, error))
+            partial = getattr(error, "partial", "") or spent.text
+            yield form.failed({**body_within(self.request, error), "partial": partial})
         finally:
             await texts.aclose()
             spent.count()

@@ -125,7 +125,7 @@ async def _of_engine(request: Request, error: Exception) -> Response:
     if KINDS[code].status >= 500:
         _note(request, code, error)
     argument = getattr(error, "argument", None)
-    return problem(code, detail_of(error, request), found, argument=argument, more=_more(error))
+    return problem(code, detail_of(error, request), found, argument=argument, more=_more(error), path=request.url.path)
 
 
 def _more(error: RametError) -> dict[str, Any]:
@@ -153,12 +153,12 @@ async def _of_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return problem(
         _counted(request, error.code), error.detail, request_id(request.scope),
-        argument=error.argument, headers=error.headers, more=error.more,
+        argument=error.argument, headers=error.headers, more=error.more, path=request.url.path,
     )  # fmt: skip
 
 
 async def _of_overload(request: Request, error: Exception) -> Response:
-    return problem(_counted(request, "overloaded"), str(error), request_id(request.scope))
+    return problem(_counted(request, "overloaded"), str(error), request_id(request.scope), path=request.url.path)
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -167,7 +167,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     first = found[0] if found else {"at": "", "problem": "is wrong"}
     return problem(
         _counted(request, "invalid_request"), f"{first['at']}: {first['problem']}", request_id(request.scope),
-        argument=first["at"], more={"errors": found},
+        argument=first["at"], more={"errors": found}, path=request.url.path,
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ async def _of_http(request: Request, error: Exception) -> Response:
     detail = str(error.detail) if error.detail and error.detail != phrase else f"{request.method}: {phrase.lower()}"
     return problem(
         _counted(request, code), detail, request_id(request.scope), status=error.status_code,
-        headers=dict(error.headers or {}),
+        headers=dict(error.headers or {}), path=request.url.path,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from ramet.api.rest.events import DONE, Events, event
 from ramet.api.rest.models import chat as models
 from ramet.api.rest.models.fields import NAME_PATTERN
 from ramet.api.rest.models.rag import MAX_QUESTION
-from ramet.api.rest.problems import Refusal, declared
+from ramet.api.rest.problems import Refusal, declared, openai_error
 from ramet.api.rest.routes.rag import ASKING
 
 router = APIRouter(prefix="/v1", tags=["chat"])
@@ -185,8 +185,7 @@ class _AsChunks:
 
     def failed(self, problem: dict[str, Any]) -> bytes:
         """The problem under the name by which clients of the protocol look for it."""
-        said = {"message": problem["detail"], "type": problem["code"], "code": problem["code"], "problem": problem}
-        return event(None, {"error": said})
+        return event(None, {"error": {**openai_error(problem), "problem": problem}})
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
