@@ -7,24 +7,24 @@ import time
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 
 from ramet import Answer, Collection, Selection
-from ramet.api.rest.answers import dumps
 from ramet.api.rest.asking import Asking
 from ramet.api.rest.auth import Asking as Who
 from ramet.api.rest.auth import need
-from ramet.api.rest.context import Server, server_of
+from ramet.api.rest.context import Server
 from ramet.api.rest.events import DONE, Events, event
 from ramet.api.rest.models import chat as models
 from ramet.api.rest.models.fields import NAME_PATTERN
 from ramet.api.rest.models.rag import MAX_QUESTION
 from ramet.api.rest.problems import Refusal, declared, openai_error
 from ramet.api.rest.routes.rag import ASKING
+from ramet.api.rest.routes.shared import Serving
+from ramet.api.rest.routes.shared import answer as answer_with
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
-Here = Annotated[Server, Depends(server_of)]
 ModelName = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of a collection.", examples=["books"])]
 
 OWNER = "ramet"
@@ -42,7 +42,7 @@ _STREAM = {"schema": {"type": "string", "description": "`chat.completion.chunk` 
     response_model=models.ChatCompletion,
     responses={200: {"content": {"text/event-stream": _STREAM}}, **declared(*ASKING)},
 )
-async def complete(body: models.ChatRequest, server: Here, who: Who, request: Request) -> Any:
+async def complete(body: models.ChatRequest, server: Serving, who: Who, request: Request) -> Any:
     """An answer with citations, as the OpenAI protocol has it: `model` is the collection.
 
     The last message of the user is the question; others are taken and not read.
@@ -56,15 +56,15 @@ async def complete(body: models.ChatRequest, server: Here, who: Who, request: Re
     message = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": annotations_of(answer)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
     found = {**form.head("chat.completion"), "choices": [choice], "usage": _usage(answer), "ramet": _sources(answer)}
-    return Response(dumps(found), media_type="application/json")
+    return answer_with(found)
 
 
 @router.get("/models", summary="Collections as models", operation_id="listModels", response_model=models.Models)
-async def list_models(server: Here, who: Who) -> Any:
+async def list_models(server: Serving, who: Who) -> Any:
     """All collections that can be asked, as the OpenAI protocol lists models."""
     need(who, "read")
     found = await server.run(_models, server)
-    return Response(dumps({"object": "list", "data": found}), media_type="application/json")
+    return answer_with({"object": "list", "data": found})
 
 
 @router.get(
@@ -74,11 +74,11 @@ async def list_models(server: Here, who: Who) -> Any:
     response_model=models.Model,
     responses=declared("unknown_collection", "collection_quarantined"),
 )
-async def get_model(model: ModelName, server: Here, who: Who) -> Any:
+async def get_model(model: ModelName, server: Serving, who: Who) -> Any:
     """One collection, as the OpenAI protocol describes a model."""
     need(who, "read")
     found = await server.run(lambda: _model(server.opened(model)))
-    return Response(dumps(found), media_type="application/json")
+    return answer_with(found)
 
 
 def _question(messages: list[models.Message]) -> str:

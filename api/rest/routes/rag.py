@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request
 
 from ramet import Answer, Selection
-from ramet.api.rest.answers import dumps
 from ramet.api.rest.asking import Asking
 from ramet.api.rest.auth import Asking as Who
-from ramet.api.rest.context import Server, server_of
 from ramet.api.rest.events import Events, event
 from ramet.api.rest.models import rag as models
 from ramet.api.rest.models.fields import CollectionName
 from ramet.api.rest.problems import declared
+from ramet.api.rest.routes.shared import Serving
+from ramet.api.rest.routes.shared import answer as answer_with
 from ramet.api.rest.selected import answer_of, selection_of
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["answers"])
-
-Here = Annotated[Server, Depends(server_of)]
+router = APIRouter(prefix="/v1/collections/{name}", tags=["answers"])
 
 SELECTING = ("unknown_collection", "missing_embedder", "model_mismatch", "collection_quarantined")
 ASKING = (*SELECTING, "llm_error", "llm_unavailable", "llm_refused", "llm_response", "llm_timeout")
@@ -40,14 +38,14 @@ _STREAM = {
     responses=declared(*SELECTING),
 )
 async def select(
-    collection: CollectionName, body: models.SelectRequest, server: Here, who: Who, request: Request
+    name: CollectionName, body: models.SelectRequest, server: Serving, who: Who, request: Request
 ) -> Any:
     """Chunks that are worth most for the question, so that the prompt with all of them keeps the budget.
 
     No language model is asked.
     """
-    found = await Asking(server, request, who).select(collection, body.question, body.budget, body)
-    return Response(dumps(selection_of(found)), media_type="application/json")
+    found = await Asking(server, request, who).select(name, body.question, body.budget, body)
+    return answer_with(selection_of(found))
 
 
 @router.post(
@@ -58,7 +56,7 @@ async def select(
     responses={200: {"content": {"text/event-stream": _STREAM}}, **declared(*ASKING)},
 )
 async def answer(
-    collection: CollectionName, body: models.AnswerRequest, server: Here, who: Who, request: Request
+    name: CollectionName, body: models.AnswerRequest, server: Serving, who: Who, request: Request
 ) -> Any:
     """An answer from the collection, with citations that were checked, under a budget in tokens, money or time.
 
@@ -66,11 +64,11 @@ async def answer(
     """
     asking = Asking(server, request, who)
     prepared = await asking.prepare(
-        collection, body.question, body, **body.amounts(), max_tokens=body.max_tokens, stop=body.stop
+        name, body.question, body, **body.amounts(), max_tokens=body.max_tokens, stop=body.stop
     )
     if body.stream:
         return Events(asking.stream(prepared, _AsEvents()))
-    return Response(dumps(answer_of(await asking.answer(prepared))), media_type="application/json")
+    return answer_with(answer_of(await asking.answer(prepared)))
 
 
 class _AsEvents:
