@@ -67,7 +67,7 @@ ONE_FILE: dict[str, str | tuple[str, ...]] = {
     "openai": "engine/rag/llm/openai.py",
     "opentelemetry": "api/rest/tracing.py",
     "prometheus_client": "api/rest/metrics.py",
-    "pyarrow": ("api/cli/demo_words.py", "api/rest/wire.py"),
+    "pyarrow": ("api/cli/demo_words.py", "api/rest/arrow.py"),
     "pydantic_settings": "api/rest/settings.py",
     "semchunk": "engine/chunking.py",
     "structlog": "api/rest/logs.py",
@@ -99,6 +99,7 @@ LONGER_FUNCTIONS: dict[str, str] = {
     "api/cli/answer.py::answer": "typer reads a command's options from its signature",
     "api/cli/build.py::build": "typer reads a command's options from its signature",
     "api/cli/create.py::create": "typer reads a command's options from its signature",
+    "api/cli/keys.py::create": "typer reads a command's options from its signature",
     "api/cli/query.py::query": "typer reads a command's options from its signature",
 }
 MORE_PARAMETERS: dict[str, str] = {}

@@ -16,16 +16,20 @@ from ramet import (
     CorruptionError,
     FormatError,
     ModelMismatchError,
+    Rag,
     RametError,
     TextEmbedder,
     connect,
 )
+from ramet.api.rest.coalesce import Coalescer
+from ramet.api.rest.commits import Commits
 from ramet.api.rest.embedders import Embedders
 from ramet.api.rest.logs import logger_of
 from ramet.api.rest.metrics import Metrics
 from ramet.api.rest.pool import Pool
 from ramet.api.rest.problems import Refusal
 from ramet.api.rest.quarantine import Quarantine
+from ramet.api.rest.rags import Rags
 from ramet.api.rest.settings import Settings
 from ramet.api.rest.tracing import Tracing
 from ramet.engine.keys import Keys
@@ -56,6 +60,12 @@ class Server:
         Who may ask for what.
     pool : Pool
         Threads for everything that must not run on the event loop; `run` uses it.
+    aside : Pool
+        Threads for what may take minutes, so that nobody waits behind it; `slowly` uses it.
+    searches : Coalescer
+        Single queries, answered together.
+    commits : Commits
+        Writes, in order and with commits in common.
     metrics : Metrics
     log : structlog logger
     ready : bool
@@ -75,8 +85,12 @@ class Server:
         self.keys = Keys(settings.data_dir)
         self.tracing = Tracing(settings)
         self.embedders = Embedders(settings)
+        self.rags: Rags | None = None
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work")
+        self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside")
+        self.searches = Coalescer(self.pool, self.metrics.together)
+        self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
         self.ready = False
 
@@ -91,6 +105,7 @@ class Server:
             A model that the settings name cannot be loaded.
         """
         self.embedders.load()
+        self.rags = Rags(self.settings.llm, self.settings.cost_model)
         for name in self.database.collections():
             try:
                 self.opened(name)
@@ -106,7 +121,11 @@ class Server:
     async def stop(self) -> None:
         """Finish what was begun, and give the files back."""
         self.ready = False
+        await self.commits.drain()
         self.pool.close()
+        self.aside.close()
+        if self.rags is not None:
+            self.rags.close()
         await asyncio.to_thread(self.database.close)
         await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
@@ -137,6 +156,17 @@ class Server:
             self._equipped[name] = found
             self._equip(found)
         return found
+
+    def rag(self, name: str) -> Rag:
+        """Questions to a collection.
+
+        Raises
+        ------
+        UnknownCollectionError, ArgumentError, Refusal
+            As `opened`.
+        """
+        assert self.rags is not None, "the server has not started"
+        return self.rags.of(self.opened(name))
 
     def embedder_of(self, name: str) -> TextEmbedder | None:
         """The embedder of texts for a collection, which may not exist yet; None: it takes vectors only."""
@@ -178,6 +208,16 @@ class Server:
             Too much waits for a thread.
         """
         return await self.pool.run(lambda: work(*arguments, **options))
+
+    async def slowly(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Call something that may take minutes on a thread where no search waits behind it.
+
+        Raises
+        ------
+        OverloadedError
+            Too much waits for a thread.
+        """
+        return await self.aside.run(lambda: work(*arguments, **options))
 
 
 def server_of(request: Request) -> Server:
