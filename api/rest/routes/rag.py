@@ -37,9 +37,7 @@ _STREAM = {
     response_model=models.Selection,
     responses=declared(*SELECTING),
 )
-async def select(
-    name: CollectionName, body: models.SelectRequest, server: Serving, who: Who, request: Request
-) -> Any:
+async def select(name: CollectionName, body: models.SelectRequest, server: Serving, who: Who, request: Request) -> Any:
     """Chunks that are worth most for the question, so that the prompt with all of them keeps the budget.
 
     No language model is asked.
@@ -55,9 +53,7 @@ async def select(
     response_model=models.Answer,
     responses={200: {"content": {"text/event-stream": _STREAM}}, **declared(*ASKING)},
 )
-async def answer(
-    name: CollectionName, body: models.AnswerRequest, server: Serving, who: Who, request: Request
-) -> Any:
+async def answer(name: CollectionName, body: models.AnswerRequest, server: Serving, who: Who, request: Request) -> Any:
     """An answer from the collection, with citations that were checked, under a budget in tokens, money or time.
 
     With `stream` it comes as server-sent events. A language model that fails makes a problem with the `selection`.
