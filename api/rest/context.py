@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -20,6 +21,7 @@ from ramet import (
     RametError,
     TextEmbedder,
     connect,
+    warmup,
 )
 from ramet.api.rest.coalesce import Coalescer
 from ramet.api.rest.commits import Commits
@@ -104,6 +106,7 @@ class Server:
         ArgumentError, MissingPackageError
             A model that the settings name cannot be loaded.
         """
+        _compiled()
         self.embedders.load()
         self.rags = Rags(self.settings.llm, self.settings.cost_model)
         for name in self.database.collections():
@@ -218,6 +221,12 @@ class Server:
             Too much waits for a thread.
         """
         return await self.aside.run(lambda: work(*arguments, **options))
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> None:
+    """Compile and load the kernels, once for a process: the first request would wait for half a minute."""
+    warmup()
 
 
 def server_of(request: Request) -> Server:
