@@ -37,9 +37,7 @@ class Parameters(Body):
     per_token: float | None = Field(None, ge=0, le=2, description="greedy: exponent of the costs.")
     width: int | None = Field(None, ge=1, le=32, description="beam: sets that are kept.")
     theta: float | None = Field(None, ge=0, le=1, description="mmr: weight of relevance.")
-    margin: float | None = Field(
-        None, ge=0, le=1, description="adaptive_k: share at the lower end without gaps."
-    )
+    margin: float | None = Field(None, ge=0, le=1, description="adaptive_k: share at the lower end without gaps.")
     buffer: int | None = Field(None, ge=0, le=1_000, description="adaptive_k: chunks taken behind the gap.")
     beta: Weight | None = Field(None, description="adagres: weight of redundancy.")
     form: Literal["marginal", "total"] | None = Field(None, description="adagres: how beta is derived.")
