@@ -41,7 +41,9 @@ def read_arrow(body: bytes, most: int) -> dict[str, Any]:
         _refuse_compressed(pyarrow, body)
         table = _table(pyarrow, body, most)
         found = {name: _column(pyarrow, name, table.column(name)) for name in table.column_names}
-    except (pyarrow.ArrowException, struct.error, IndexError) as error:
+    except ArgumentError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, struct.error, IndexError) as error:
         raise ArgumentError("body", f"is not an Arrow stream of records: {error}") from error
     if "id" not in found:
         raise ArgumentError("body", "has no column id; every record needs one")

@@ -53,7 +53,7 @@ def listening() -> socket.socket:
 @contextlib.contextmanager
 def serving(data: Path, change=None, **settings) -> Iterator[Running]:
     """A server on a thread. ``change(app)`` may add routes to the application before it starts."""
-    app = create_app(Settings(data_dir=data, **{"log_level": "error", **settings}))
+    app = create_app(Settings(data_dir=data, **{"log_level": "error", "warm": False, **settings}))
     if change is not None:
         change(app)
     found = listening()
@@ -81,7 +81,7 @@ def process(data: Path, *options: str, env: dict[str, str] | None = None, ready:
     command = [sys.executable, "-m", "ramet.api.cli", "serve", str(data), "--port", "0", *options]
     with log.open("w") as out:
         started = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, **(env or {})}, text=True
+            command, stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, "RAMET_WARM": "false", **(env or {})}, text=True
         )
     try:
         yield Running(_address(started, log) if ready else "", data, process=started, log=log)
