@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from ramet.api.rest.models.problems import Problem
 from ramet.api.rest.problems import SCHEMA
+from ramet.api.rest.schema import complete
 
 
 def describe(app: FastAPI) -> None:
@@ -26,6 +27,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     schemas[SCHEMA] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    complete(found, app.state.server.settings)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return found

@@ -36,7 +36,7 @@ class Options(Body):
     explain: bool = False
 
 
-_ONE = {
+_ONE: dict[str, Any] = {
     "anyOf": [
         {"required": ["vector"], "properties": {"vector": {"type": "array"}}},
         {"required": ["text"], "properties": {"text": {"type": "string"}}},
