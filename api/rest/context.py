@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -22,6 +23,7 @@ from ramet import (
     Reads,
     TextEmbedder,
     connect,
+    warmup,
 )
 from ramet.api.rest.coalesce import Coalescer
 from ramet.api.rest.commits import Commits
@@ -111,6 +113,7 @@ class Server:
         ArgumentError, MissingPackageError
             A model that the settings name cannot be loaded.
         """
+        _compiled()
         self.embedders.load()
         self.rags = Rags(self.settings.llm, self.settings.cost_model)
         for name in self.database.collections():
@@ -259,6 +262,12 @@ class Server:
             Too much waits for a thread.
         """
         return await self.aside.run(lambda: work(*arguments, **options))
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> None:
+    """Compile and load the kernels, once for a process: the first request would wait for half a minute."""
+    warmup()
 
 
 def server_of(request: Request) -> Server:
