@@ -18,17 +18,16 @@ BATCHES = ("QueryBatch", "QueryTail")
 TEMPLATE = "#/components/schemas/{model}"
 
 
-def complete(schema: dict[str, Any], settings: Settings) -> None:
-    """Add to an OpenAPI document what FastAPI does not know.
+def add_bodies_and_limits(components: dict[str, Any], settings: Settings) -> None:
+    """Add to the schemas of an OpenAPI document what FastAPI does not know.
 
     Parameters
     ----------
-    schema : dict
-        Changed in place.
+    components : dict
+        Schemas by name; changed in place.
     settings : Settings
         Their limits are those that the schemas of this server say.
     """
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
     _, found = models_json_schema([(model, "validation") for model in READ_BY_ROUTES], ref_template=TEMPLATE)
     components.update(found.get("$defs", {}))
     for (model, field), (word, most) in _limits(settings).items():

@@ -200,3 +200,32 @@ class Models(Answer):
 
     object: Literal["list"]
     data: list[Model]
+
+
+class Delta(Answer):
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    annotations: list[Annotation] | None = Field(None, description="In the last one; places refer to `ramet.text`.")
+
+
+class ChunkChoice(Answer):
+    """A piece of the one answer."""
+
+    index: int
+    delta: Delta
+    logprobs: None
+    finish_reason: str | None
+
+
+class ChatCompletionChunk(Answer):
+    """An event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+    ramet: Sources | None = None
