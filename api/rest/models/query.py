@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from ramet.api.rest.models.fields import (
     MAX_QUERIES,
@@ -37,7 +37,7 @@ class Options(Body):
     explain: bool = False
 
 
-_ONE = {
+_ONE: dict[str, JsonValue] = {
     "anyOf": [
         {"required": ["vector"], "properties": {"vector": {"type": "array"}}},
         {"required": ["text"], "properties": {"text": {"type": "string"}}},
