@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from ramet.api.rest.models.chat import ChatCompletionChunk
 from ramet.api.rest.models.problems import Problem
 from ramet.api.rest.problems import SCHEMA
-from ramet.api.rest.schema import complete
 from ramet.api.rest.schema import add_bodies_and_limits
 
 COMPONENTS = "#/components/schemas/"
@@ -84,7 +83,6 @@ def _described(app: FastAPI) -> dict[str, Any]:
     for model in (Problem, ChatCompletionChunk):
         _add(schemas, model)
     add_bodies_and_limits(schemas, app.state.server.settings)
-    complete(found, app.state.server.settings)
     components.setdefault("securitySchemes", {})[API_KEY] = _SCHEME
     for operation in _operations(found):
         _complete(operation)
