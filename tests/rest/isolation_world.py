@@ -188,7 +188,11 @@ def upserts(draw):
     owner = draw(st.one_of(TENANT, st.lists(st.sampled_from([MINE, OURS, THEIRS]), min_size=n, max_size=n)))
     body = {"ids": ids, "vectors": [draw(VECTOR) for _ in ids], "documents": [f"new text {i}" for i in range(n)]}
     conflict = draw(st.sampled_from([None, "skip", "error"]))
-    return {**body, **({} if owner is None else {"tenant": owner}), **({} if conflict is None else {"on_conflict": conflict})}
+    return {
+        **body,
+        **({} if owner is None else {"tenant": owner}),
+        **({} if conflict is None else {"on_conflict": conflict}),
+    }
 
 
 def to(operation, method, path, body=None, params=None, headers=None):
