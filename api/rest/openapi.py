@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from ramet.api.rest.models.chat import ChatCompletionChunk
 from ramet.api.rest.models.problems import Problem
 from ramet.api.rest.problems import SCHEMA
+from ramet.api.rest.schema import add_bodies_and_limits
 
 COMPONENTS = "#/components/schemas/"
 
@@ -81,6 +82,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for model in (Problem, ChatCompletionChunk):
         _add(schemas, model)
+    add_bodies_and_limits(schemas, app.state.server.settings)
     components.setdefault("securitySchemes", {})[API_KEY] = _SCHEME
     for operation in _operations(found):
         _complete(operation)
