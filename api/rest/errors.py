@@ -41,6 +41,7 @@ from ramet import (
     UnknownTenantError,
     WriterBusyError,
 )
+from ramet.api.rest.allowed import allowed
 from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import KINDS, Refusal, body_of, problem
 from ramet.api.rest.request_ids import request_id
@@ -189,9 +190,12 @@ async def _of_http(request: Request, error: Exception) -> Response:
     said = str(error.detail or "")
     bare = said in {"", HTTPStatus(error.status_code).phrase}  # as the router raises it
     detail = _OF_ROUTER.get(code, KINDS[code].title.lower()) if bare else said
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := allowed(request.app, request.url.path)):
+        headers["Allow"] = methods
     return problem(
-        _counted(request, code), detail, request_id(request.scope), status=error.status_code,
-        headers=dict(error.headers or {}), path=request.url.path,
+        _counted(request, code), detail, request_id(request.scope), status=error.status_code, headers=headers,
+        path=request.url.path,
     )  # fmt: skip
 
 
