@@ -116,7 +116,8 @@ class Server:
         ArgumentError, MissingPackageError
             A model that the settings name cannot be loaded.
         """
-        _compiled()
+        if self.settings.warm:
+            _compiled()
         self.embedders.load()
         self.rags = Rags(self.settings.llm, self.settings.cost_model)
         for name in self.database.collections():

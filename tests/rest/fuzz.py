@@ -62,7 +62,7 @@ def target(folder: Path, **env: str) -> Iterator[Running]:
     data = folder / "data"
     data.mkdir()
     model = static_model(folder / "model", dim=DIM)
-    settings = {"RAMET_EMBEDDER": f"static:{model}", **env}
+    settings = {"RAMET_EMBEDDER": f"static:{model}", "RAMET_WARM": "true", **env}
     with process(data, env=settings) as running:
         fill(running)
         yield running

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from ramet.api.rest.models.fields import Answer as Described
-from ramet.api.rest.models.fields import Body, Tenant, Tenants, Where
+from ramet.api.rest.models.fields import Body, Tenant, Tenants, Where, Whole
 
 MAX_QUESTION = 16_384
 MAX_BUDGET = 1_000_000
@@ -35,19 +35,19 @@ class Parameters(Body):
 
     price: Weight | None = Field(None, description="greedy, beam, mcts: what a chunk must add.")
     per_token: float | None = Field(None, ge=0, le=2, description="greedy: exponent of the costs.")
-    width: int | None = Field(None, ge=1, le=32, description="beam: sets that are kept.")
+    width: Whole | None = Field(None, ge=1, le=32, description="beam: sets that are kept.")
     theta: float | None = Field(None, ge=0, le=1, description="mmr: weight of relevance.")
     margin: float | None = Field(None, ge=0, le=1, description="adaptive_k: share at the lower end without gaps.")
-    buffer: int | None = Field(None, ge=0, le=1_000, description="adaptive_k: chunks taken behind the gap.")
+    buffer: Whole | None = Field(None, ge=0, le=1_000, description="adaptive_k: chunks taken behind the gap.")
     beta: Weight | None = Field(None, description="adagres: weight of redundancy.")
     form: Literal["marginal", "total"] | None = Field(None, description="adagres: how beta is derived.")
     scale: Weight | None = Field(None, description="adagres: factor of the derived beta.")
     floor: float | None = Field(None, ge=-1, le=1, description="adagres: least similarity that counts.")
-    iterations: int | None = Field(None, ge=0, le=1_000, description="mcts: sets that are tried.")
+    iterations: Whole | None = Field(None, ge=0, le=1_000, description="mcts: sets that are tried.")
     exploration: Weight | None = Field(None, description="mcts: how much is tried that does not look best.")
     cost_weight: Weight | None = Field(None, description="mcts: what tokens count.")
-    batch: int | None = Field(None, ge=1, le=64, description="mcts: sets that are valued together.")
-    max_passes: int | None = Field(None, ge=1, le=1_000, description="mcts: passes of a model, at most.")
+    batch: Whole | None = Field(None, ge=1, le=64, description="mcts: sets that are valued together.")
+    max_passes: Whole | None = Field(None, ge=1, le=1_000, description="mcts: passes of a model, at most.")
     deadline_ms: float | None = Field(None, ge=0, le=10_000, description="mcts: when it ends with what it has.")
 
 
@@ -91,7 +91,7 @@ class SelectRequest(Question):
         }
     )  # fmt: skip
 
-    budget: int = Field(ge=1, le=MAX_BUDGET, description="Most tokens of the whole prompt. Never exceeded.")
+    budget: Whole = Field(ge=1, le=MAX_BUDGET, description="Most tokens of the whole prompt. Never exceeded.")
 
 
 class AnswerRequest(Question):
@@ -106,10 +106,10 @@ class AnswerRequest(Question):
         }
     )
 
-    budget: int | None = Field(None, ge=1, le=MAX_BUDGET, description="Most tokens of the prompt; default 1,024.")
+    budget: Whole | None = Field(None, ge=1, le=MAX_BUDGET, description="Most tokens of the prompt; default 1,024.")
     cost: float | None = Field(None, gt=0, le=1e9, description="What it may cost, by the server's cost model.")
     latency_ms: float | None = Field(None, gt=0, le=1e9, description="What it may take, by the server's cost model.")
-    max_tokens: int = Field(256, ge=1, le=MAX_OUTPUT, description="Most tokens of the answer.")
+    max_tokens: Whole = Field(256, ge=1, le=MAX_OUTPUT, description="Most tokens of the answer.")
     stop: Stops = Field(default_factory=list)
     stream: bool = Field(False, description="Server-sent events: selection, token, ..., answer; or error.")
 

@@ -19,12 +19,13 @@ from ramet.api.rest.models.fields import (
     Tenants,
     Vector,
     Where,
+    Whole,
 )
 
 MAX_PAGE = 1_000
 """Records of a page."""
 
-Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+Limit = Annotated[Whole, Field(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Field(min_length=1, max_length=1_000, description="`cursor` of the page before.")]
 Owners = Annotated[list[Tenant], Field(min_length=1, max_length=MAX_BATCH)]
 
