@@ -42,9 +42,8 @@ Serving = Annotated[Server, Depends(server_of)]
 
 async def opened(server: Server, name: str) -> Collection:
     """A collection; on a thread when its files have to be opened."""
-    if server.database.is_open(name):
-        return server.opened(name)
-    return await server.run(server.opened, name)
+    found = server.at_hand(name)
+    return await server.run(server.opened, name) if found is None else found
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
