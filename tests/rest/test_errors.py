@@ -139,7 +139,10 @@ def checked(answer: httpx.Response) -> dict:
     assert body["type"] == f"urn:ramet:error:{body['code']}"
     assert body["request_id"] == answer.headers["x-request-id"]
     assert answer.headers.get_list("x-request-id") == [body["request_id"]]
-    assert set(body) <= {"type", "title", "status", "detail", "code", "request_id", "argument", "errors", "selection"}
+    assert set(body) <= {
+        "type", "title", "status", "detail", "code", "request_id", "argument", "errors", "selection", "tenant", "ids",
+        "advice",
+    }  # fmt: skip
     assert "secret" not in answer.text
     return body
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import orjson
 from fastapi import Depends, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from ramet import ArgumentError, Collection
 from ramet.api.rest.answers import dumps
@@ -14,6 +15,26 @@ from ramet.api.rest.problems import Refusal
 from ramet.api.rest.values import given
 
 JSON = "application/json"
+
+
+class Anything(Convertor[str]):
+    """A name that is the rest of a path, with slashes and line ends.
+
+    What Starlette calls a path loses a line end at the end, and so names somebody else.
+    """
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        """The name, as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The name, as it is."""
+        return value
+
+
+register_url_convertor("anything", Anything())
 
 Serving = Annotated[Server, Depends(server_of)]
 """Type of a route's parameter that is to be the server."""
