@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from ramet.engine.checks import positive, whole
+from ramet.engine.arguments import positive, whole
 from ramet.engine.errors import ArgumentError
 from ramet.engine.texts import checked_texts
 

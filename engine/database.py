@@ -159,11 +159,18 @@ class Database:
             found._opened.use(embedder)  # both classes are one unit
         return found
 
+    def is_open(self, name: str, collection: Collection) -> bool:
+        """Tell whether `collection` of this name would return this very object; costs one stat."""
+        found = self._open.get(name)
+        return found is collection and not found.closed and found._store.is_current()
+
     def _opened(self, name: str) -> Collection:
         """The collection that is open under this name, or was closed until now."""
         found = self._open.get(name)
         if found is not None and not found.closed:
-            return found
+            if found._store.is_current():  # both classes are one unit
+                return found
+            self._forget(name)  # another process deleted it, and may have made another one
         path = self._path(name)
         try:
             store = Store.open(path)

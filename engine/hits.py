@@ -175,6 +175,20 @@ class Records(list[Record]):
         self.cursor = cursor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What searches have read."""
+
+    lists: int
+    """Posting lists."""
+    rows: int
+    """Rows of these whose code, or vector, was compared."""
+    vectors: int
+    """Full-precision vectors compared."""
+    bytes: int
+    """Of codes and vectors, without what is around them."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
     """A point of the measured recall curve."""
@@ -204,6 +218,10 @@ class BuildReport:
     """Size on disk."""
 
 
+def _no_positions() -> npt.NDArray[np.int64]:
+    return np.empty(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpsertReport:
     """What an upsert did."""
@@ -214,12 +232,15 @@ class UpsertReport:
     """Records that took the place of one of the same id."""
     n_skipped: int
     """Records left out because their id was there (``on_conflict="skip"``)."""
+    there: npt.NDArray[np.int64] = field(default_factory=_no_positions, compare=False, repr=False)
+    """Positions in the call of the records that were replaced or left out: whose id was there."""
 
     def __add__(self, other: UpsertReport) -> UpsertReport:
         return UpsertReport(
             n_inserted=self.n_inserted + other.n_inserted,
             n_replaced=self.n_replaced + other.n_replaced,
             n_skipped=self.n_skipped + other.n_skipped,
+            there=np.concatenate([self.there, other.there]),
         )
 
 

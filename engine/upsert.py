@@ -38,6 +38,8 @@ class Batch:
     content: Content
     tenants: list[tuple[str, int, int]]
     """(tenant, first, last): whose the records ``first .. last`` are."""
+    at: I64
+    """Their positions in the call."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -52,6 +54,7 @@ class Batch:
             bare=None if self.bare is None else self.bare[positions],
             content=self.content.taken(chosen),
             tenants=[(tenant, first, last) for tenant, first, last in edges if last > first],
+            at=self.at[positions],
         )
 
 
@@ -94,6 +97,7 @@ class Records:
             bare=None if self.bare is None or not self.bare[part].any() else self.bare[part],
             content=self.content.taken(chosen),
             tenants=tenants,
+            at=positions,
         )
 
 
@@ -170,7 +174,7 @@ def write(change: Change, batch: Batch, on_conflict: str) -> UpsertReport:
     writer = change.writer
     runs = [(writer.ensure_tenant(tenant), first, last) for tenant, first, last in batch.tenants]
     old = np.concatenate([writer.rows_of(number, batch.names[first:last]) for number, first, last in runs])
-    n_skipped = 0
+    n_skipped, there = 0, batch.at[old >= 0]
     if on_conflict == "skip" and (old >= 0).any():
         batch, n_skipped = batch.taken(np.flatnonzero(old < 0)), int((old >= 0).sum())
         runs = [(writer.ensure_tenant(tenant), first, last) for tenant, first, last in batch.tenants]
@@ -178,7 +182,7 @@ def write(change: Change, batch: Batch, on_conflict: str) -> UpsertReport:
     if len(batch):
         _insert(change, batch, runs, old)
     n_replaced = int((old >= 0).sum())
-    return UpsertReport(n_inserted=len(batch) - n_replaced, n_replaced=n_replaced, n_skipped=n_skipped)
+    return UpsertReport(n_inserted=len(batch) - n_replaced, n_replaced=n_replaced, n_skipped=n_skipped, there=there)
 
 
 def _insert(change: Change, batch: Batch, runs: list[tuple[int, int, int]], old: I64) -> None:

@@ -16,7 +16,7 @@ from ramet.storage.errors import CorruptionError, FormatError, replaced
 
 _PAGE_HEADER = struct.Struct("<QHHHH")  # page number, pad, flags, lower, upper
 _META = struct.Struct("<IIQQ48s48sQQ")  # magic, version, address, map size, free db, main db, last page, txn
-_TXN_AT = _PAGE_HEADER.size + _META.size - 8
+TXN_AT = _PAGE_HEADER.size + _META.size - 8
 _MAGIC, _VERSION, _P_META = 0xBEEFC0DE, 1, 0x08
 
 # What copy_file_range(2) says between file systems that it cannot serve.
@@ -126,7 +126,7 @@ def set_newest_txn(path: Path, txn: int) -> None:
         newest = max(read_metas(file.fileno(), path), key=lambda meta: meta.txn)
         if txn < newest.txn or txn % 2 != newest.slot:
             raise ValueError(f"transaction {newest.txn} in meta page {newest.slot} cannot become {txn}")
-        os.pwrite(file.fileno(), txn.to_bytes(8, "little"), newest.slot * newest.page_bytes + _TXN_AT)
+        os.pwrite(file.fileno(), txn.to_bytes(8, "little"), newest.slot * newest.page_bytes + TXN_AT)
         os.fsync(file.fileno())
 
 
@@ -183,7 +183,7 @@ def write_metas(fd: int, page: bytes | bytearray, txn: int) -> None:
     written, slot = bytearray(page), int.from_bytes(page[:8], "little")  # a page begins with its own number
     for number, of in ((slot, txn), (1 - slot, max(txn - 1, 0))):
         written[:8] = number.to_bytes(8, "little")
-        written[_TXN_AT : _TXN_AT + 8] = of.to_bytes(8, "little")
+        written[TXN_AT : TXN_AT + 8] = of.to_bytes(8, "little")
         os.pwrite(fd, written, number * len(page))
 
 

@@ -63,7 +63,7 @@ def test_constraints_pin_what_development_and_demo_ask_for():
         if "==" in line
     }
     extras = PYPROJECT["project"]["optional-dependencies"]
-    named = ("dev", "demo", "bench", "text", "light")
+    named = ("dev", "demo", "bench", "text", "light", "server", "client", "otel", "arrow")
     asked = [*PYPROJECT["project"]["dependencies"], *(one for extra in named for one in extras[extra])]
     assert requirement_names(asked) <= pinned
 

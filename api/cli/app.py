@@ -18,8 +18,10 @@ from ramet.api.cli.delete import delete
 from ramet.api.cli.demo import demo
 from ramet.api.cli.errors import CLICK_ERROR, message_of
 from ramet.api.cli.get import get
+from ramet.api.cli.keys import keys
 from ramet.api.cli.query import query
 from ramet.api.cli.rag import rag
+from ramet.api.cli.serve import serve
 from ramet.api.cli.stats import stats
 from ramet.api.cli.tenants import tenants
 from ramet.api.cli.upsert import upsert
@@ -38,9 +40,11 @@ app = typer.Typer(
 
 for _command in (
     create, build, upsert, add, delete, query, get, select, answer, tenants, stats, verify, compact, backup, demo,
+    serve,
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(rag, name="rag")
+app.add_typer(keys, name="keys")
 
 
 def _show_version(wanted: bool) -> None:

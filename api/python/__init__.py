@@ -9,11 +9,25 @@ from typing import TYPE_CHECKING, Any
 from ramet._error import RametError
 
 if TYPE_CHECKING:
+    from ramet.api.client.async_collection import AsyncRemoteCollection as AsyncRemoteCollection
+    from ramet.api.client.async_database import AsyncRemoteDatabase as AsyncRemoteDatabase
+    from ramet.api.client.async_rag import AsyncRemoteAnswerStream as AsyncRemoteAnswerStream
+    from ramet.api.client.async_rag import AsyncRemoteRag as AsyncRemoteRag
+    from ramet.api.client.collection import RemoteCollection as RemoteCollection
+    from ramet.api.client.connecting import connect as connect
+    from ramet.api.client.connecting import connect_async as connect_async
+    from ramet.api.client.database import RemoteDatabase as RemoteDatabase
+    from ramet.api.client.errors import ServerError as ServerError
+    from ramet.api.client.errors import ServerRefusedError as ServerRefusedError
+    from ramet.api.client.errors import ServerResponseError as ServerResponseError
+    from ramet.api.client.errors import ServerTimeoutError as ServerTimeoutError
+    from ramet.api.client.errors import ServerUnavailableError as ServerUnavailableError
+    from ramet.api.client.rag import RemoteAnswerStream as RemoteAnswerStream
+    from ramet.api.client.rag import RemoteRag as RemoteRag
     from ramet.engine.chunking import Chunk as Chunk
     from ramet.engine.chunking import chunk as chunk
     from ramet.engine.collection import Collection as Collection
     from ramet.engine.database import Database as Database
-    from ramet.engine.database import connect as connect
     from ramet.engine.embedding import Embedder as Embedder
     from ramet.engine.embedding import TextEmbedder as TextEmbedder
     from ramet.engine.embedding_static import StaticEmbedder as StaticEmbedder
@@ -37,14 +51,13 @@ if TYPE_CHECKING:
     from ramet.engine.hits import CurvePoint as CurvePoint
     from ramet.engine.hits import Hit as Hit
     from ramet.engine.hits import Hits as Hits
+    from ramet.engine.hits import Reads as Reads
     from ramet.engine.hits import Record as Record
     from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
     from ramet.engine.rag.agent import Agent as Agent
     from ramet.engine.rag.answer import Answer as Answer
     from ramet.engine.rag.answer import Usage as Usage
-    from ramet.engine.rag.answering import AnswerStream as AnswerStream
-    from ramet.engine.rag.answering import AsyncAnswerStream as AsyncAnswerStream
     from ramet.engine.rag.calibration import calibrate_llm as calibrate_llm
     from ramet.engine.rag.citations import Citation as Citation
     from ramet.engine.rag.cost import CostModel as CostModel
@@ -64,6 +77,9 @@ if TYPE_CHECKING:
     from ramet.engine.rag.llm.protocol import Llm as Llm
     from ramet.engine.rag.pool import Candidate as Candidate
     from ramet.engine.rag.pool import Pool as Pool
+    from ramet.engine.rag.prepared import AnswerStream as AnswerStream
+    from ramet.engine.rag.prepared import AsyncAnswerStream as AsyncAnswerStream
+    from ramet.engine.rag.prepared import PreparedAnswer as PreparedAnswer
     from ramet.engine.rag.prompt import Prompt as Prompt
     from ramet.engine.rag.prompt import Reader as Reader
     from ramet.engine.rag.prompt import Template as Template
@@ -92,13 +108,17 @@ __version__ = "0.1.0"
 _HOME = {
     "AccessError": "ramet.storage.errors",
     "AddReport": "ramet.engine.hits",
-    "AnalysisMismatchError": "ramet.engine.errors",
     "Agent": "ramet.engine.rag.agent",
     "AgentReport": "ramet.engine.rag.training",
+    "AnalysisMismatchError": "ramet.engine.errors",
     "Answer": "ramet.engine.rag.answer",
-    "AnswerStream": "ramet.engine.rag.answering",
+    "AnswerStream": "ramet.engine.rag.prepared",
     "ArgumentError": "ramet.engine.errors",
-    "AsyncAnswerStream": "ramet.engine.rag.answering",
+    "AsyncAnswerStream": "ramet.engine.rag.prepared",
+    "AsyncRemoteAnswerStream": "ramet.api.client.async_rag",
+    "AsyncRemoteCollection": "ramet.api.client.async_collection",
+    "AsyncRemoteDatabase": "ramet.api.client.async_database",
+    "AsyncRemoteRag": "ramet.api.client.async_rag",
     "BuildReport": "ramet.engine.hits",
     "Candidate": "ramet.engine.rag.pool",
     "Chunk": "ramet.engine.chunking",
@@ -137,16 +157,27 @@ _HOME = {
     "NotOwnerError": "ramet.engine.errors",
     "OpenAiLlm": "ramet.engine.rag.llm.openai",
     "Pool": "ramet.engine.rag.pool",
+    "PreparedAnswer": "ramet.engine.rag.prepared",
     "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
     "Prompt": "ramet.engine.rag.prompt",
     "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
     "Reader": "ramet.engine.rag.prompt",
+    "Reads": "ramet.engine.hits",
     "Record": "ramet.engine.hits",
     "Records": "ramet.engine.hits",
+    "RemoteAnswerStream": "ramet.api.client.rag",
+    "RemoteCollection": "ramet.api.client.collection",
+    "RemoteDatabase": "ramet.api.client.database",
+    "RemoteRag": "ramet.api.client.rag",
     "SelectedChunk": "ramet.engine.rag.selection",
     "Selection": "ramet.engine.rag.selection",
+    "ServerError": "ramet.api.client.errors",
+    "ServerRefusedError": "ramet.api.client.errors",
+    "ServerResponseError": "ramet.api.client.errors",
+    "ServerTimeoutError": "ramet.api.client.errors",
+    "ServerUnavailableError": "ramet.api.client.errors",
     "StaticEmbedder": "ramet.engine.embedding_static",
     "StorageError": "ramet.storage.errors",
     "StorageFullError": "ramet.storage.errors",
@@ -162,7 +193,8 @@ _HOME = {
     "WriterBusyError": "ramet.storage.errors",
     "calibrate_llm": "ramet.engine.rag.calibration",
     "chunk": "ramet.engine.chunking",
-    "connect": "ramet.engine.database",
+    "connect": "ramet.api.client.connecting",
+    "connect_async": "ramet.api.client.connecting",
     "llm_of": "ramet.engine.rag.llm.named",
     "train_agent": "ramet.engine.rag.learning",
     "warmup": "ramet.engine.warm",
@@ -178,6 +210,10 @@ __all__ = [
     "AnswerStream",
     "ArgumentError",
     "AsyncAnswerStream",
+    "AsyncRemoteAnswerStream",
+    "AsyncRemoteCollection",
+    "AsyncRemoteDatabase",
+    "AsyncRemoteRag",
     "BuildReport",
     "Candidate",
     "Chunk",
@@ -216,6 +252,7 @@ __all__ = [
     "NotOwnerError",
     "OpenAiLlm",
     "Pool",
+    "PreparedAnswer",
     "Prices",
     "Problem",
     "Prompt",
@@ -223,10 +260,20 @@ __all__ = [
     "RametError",
     "ReadOnlyError",
     "Reader",
+    "Reads",
     "Record",
     "Records",
+    "RemoteAnswerStream",
+    "RemoteCollection",
+    "RemoteDatabase",
+    "RemoteRag",
     "SelectedChunk",
     "Selection",
+    "ServerError",
+    "ServerRefusedError",
+    "ServerResponseError",
+    "ServerTimeoutError",
+    "ServerUnavailableError",
     "StaticEmbedder",
     "StorageError",
     "StorageFullError",
@@ -244,6 +291,7 @@ __all__ = [
     "calibrate_llm",
     "chunk",
     "connect",
+    "connect_async",
     "llm_of",
     "train_agent",
     "warmup",

@@ -67,6 +67,11 @@ class Rag(Answering):
     ArgumentError, ModelMismatchError, MissingPackageError
     """
 
+    def __new__(cls, collection: Any = None, *args: Any, **options: Any) -> Any:
+        """A `Rag`; of a collection that is elsewhere, what asks there: it has the same methods."""
+        elsewhere = getattr(collection, "_rag", None)
+        return super().__new__(cls) if elsewhere is None else elsewhere(*args, **options)
+
     def __init__(
         self,
         collection: Collection,
