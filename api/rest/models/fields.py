@@ -38,8 +38,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""Type of whole numbers in bodies."""
+WHOLE = BeforeValidator(_whole)
+"""For whole numbers in bodies, behind their limits: ``Annotated[int, Field(ge=1), WHOLE]``."""
 
 Id = Annotated[str, Field(min_length=1, max_length=480, description="At most 480 bytes in UTF-8.")]
 Tenant = Annotated[str, Field(min_length=1, max_length=480, description="Name of a tenant.")]

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from ramet.api.rest.models.fields import (
     MAX_QUERIES,
+    WHOLE,
     Answer,
     Body,
     Include,
@@ -16,19 +17,18 @@ from ramet.api.rest.models.fields import (
     Tenants,
     Vector,
     Where,
-    Whole,
 )
 
 
 class Options(Body):
     """What a query may say beside its vector or text."""
 
-    k: Annotated[Whole, Field(ge=1, le=100_000)] = 10
+    k: Annotated[int, Field(ge=1, le=100_000), WHOLE] = 10
     mode: Literal["dense", "keyword", "hybrid"] | None = None
     where: Where | None = None
     tenant: Tenant | Tenants | None = None
     recall: Annotated[float, Field(gt=0, le=1)] | None = None
-    nprobe: Annotated[Whole, Field(ge=1, lt=1 << 31)] | None = None
+    nprobe: Annotated[int, Field(ge=1, lt=1 << 31), WHOLE] | None = None
     exact: bool = False
     prune: Annotated[float, Field(gt=1)] | None = None
     fusion: Literal["rrf", "weighted"] = "rrf"
