@@ -13,7 +13,7 @@ from ramet.engine import arguments
 from ramet.engine.rag.llm import protocol
 
 # What is not on the wire, or is the server's own (docs/client.md).
-NOT_THERE = {"build", "scanned", "path", "is_open"}
+NOT_THERE = {"build", "scanned", "path", "is_open", "reads"}
 COLLECTIONS = [ramet.RemoteCollection, ramet.AsyncRemoteCollection]
 DATABASES = [ramet.RemoteDatabase, ramet.AsyncRemoteDatabase]
 

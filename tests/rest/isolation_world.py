@@ -91,8 +91,8 @@ class Worlds:
         if isinstance(body, bytes):
             content, body = body, None
         return self.clients[which].request(
-            request.method, request.path.replace("{c}", name), json=body, content=content, params=request.params or None,
-            headers=headers,
+            request.method, request.path.replace("{c}", name), json=body, content=content,
+            params=request.params or None, headers=headers,
         )  # fmt: skip
 
 

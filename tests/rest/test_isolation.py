@@ -145,7 +145,7 @@ def test_every_operation_under_v1_asks_for_a_key(worlds):
             response = worlds.clients[0].request(method, path.replace("{name}", "docs"))
             if path.startswith("/v1/"):
                 assert response.status_code == 401, path
-                assert one.get("security") == [{"key": []}], path
+                assert one.get("security") == [{"key": []}, {"api-key": []}], path
                 assert "401" in one["responses"] and "403" in one["responses"], path
 
 
