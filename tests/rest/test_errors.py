@@ -109,12 +109,15 @@ EXPECTED = {
 
 def raising(app):
     """Add routes that raise."""
-    for name, make in RAISED.items():
 
-        def fail(make=make):
+    def failing(make):
+        def fail() -> None:
             raise make()
 
-        app.add_api_route(f"/v1/raise/{name}", fail, methods=["GET"])
+        return fail
+
+    for name, make in RAISED.items():
+        app.add_api_route(f"/v1/raise/{name}", failing(make), methods=["GET"])
 
     def typed(n: int, when: datetime) -> None:
         pass
