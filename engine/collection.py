@@ -50,6 +50,7 @@ class Collection(CollectionWrites, CollectionTexts, CollectionSearch, Collection
     metric = property(lambda self: self._settings.metric_name, doc='"cosine", "l2" or "ip".')
     dtype = property(lambda self: self._settings.dtype_name, doc='"float32", "float16", "int8" or "uint8".')
     durability = property(lambda self: self._settings.durability, doc='"commit" or "batch".')
+    language = property(lambda self: self._settings.language, doc="How documents are taken apart into words.")
     codes = property(lambda self: self._settings.codes, doc='What posting lists hold: "none" or "sq8".')
 
     # ------------------------------------------------------------------------------------------------ writing

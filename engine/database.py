@@ -159,6 +159,11 @@ class Database:
             found._opened.use(embedder)  # both classes are one unit
         return found
 
+    def is_open(self, name: str) -> bool:
+        """Tell whether `collection` has nothing to open: it returns at once what is open already."""
+        found = self._open.get(name)
+        return found is not None and not found.closed and found._store.is_current()
+
     def _opened(self, name: str) -> Collection:
         """The collection that is open under this name, or was closed until now."""
         found = self._open.get(name)

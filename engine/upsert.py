@@ -182,9 +182,7 @@ def write(change: Change, batch: Batch, on_conflict: str) -> UpsertReport:
     if len(batch):
         _insert(change, batch, runs, old)
     n_replaced = int((old >= 0).sum())
-    return UpsertReport(
-        n_inserted=len(batch) - n_replaced, n_replaced=n_replaced, n_skipped=n_skipped, there=there
-    )
+    return UpsertReport(n_inserted=len(batch) - n_replaced, n_replaced=n_replaced, n_skipped=n_skipped, there=there)
 
 
 def _insert(change: Change, batch: Batch, runs: list[tuple[int, int, int]], old: I64) -> None:

@@ -53,14 +53,9 @@ def create_app(settings: Settings) -> FastAPI:
     for name in ROUTERS:
         router = import_module(f"ramet.api.rest.routes.{name}").router
         app.include_router(router, responses=declared(*EVERYWHERE) if router.prefix else {})
-<<<<<<< HEAD
-    limits.install(app, settings)
-    app.add_middleware(Observing, server=server)  # the layer that is added last is the outermost one
-=======
     # The layer that is added last is the outermost one.
     limits.install(app, server)
     app.add_middleware(Observing, server=server)
->>>>>>> server-keys
     openapi.describe(app)
     return app
 

@@ -295,9 +295,7 @@ def _shares(report: UpsertReport, wanted: list[Upsert]) -> list[UpsertReport]:
     known = np.bincount(np.searchsorted(ends, report.there, side="right"), minlength=len(wanted)).tolist()
     skips = wanted[0].on_conflict == "skip"
     return [
-        UpsertReport(
-            n_inserted=len(one.ids) - n, n_replaced=0 if skips else n, n_skipped=n if skips else 0
-        )
+        UpsertReport(n_inserted=len(one.ids) - n, n_replaced=0 if skips else n, n_skipped=n if skips else 0)
         for one, n in zip(wanted, known, strict=True)
     ]
 

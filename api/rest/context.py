@@ -20,6 +20,8 @@ from ramet import (
     TextEmbedder,
     connect,
 )
+from ramet.api.rest.coalesce import Coalescer
+from ramet.api.rest.commits import Commits
 from ramet.api.rest.embedders import Embedders
 from ramet.api.rest.logs import logger_of
 from ramet.api.rest.metrics import Metrics
@@ -56,6 +58,12 @@ class Server:
         Who may ask for what.
     pool : Pool
         Threads for everything that must not run on the event loop; `run` uses it.
+    aside : Pool
+        Threads for what may take minutes, so that nobody waits behind it; `slowly` uses it.
+    searches : Coalescer
+        Single queries, answered together.
+    commits : Commits
+        Writes, in order and with commits in common.
     metrics : Metrics
     log : structlog logger
     ready : bool
@@ -77,6 +85,9 @@ class Server:
         self.embedders = Embedders(settings)
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work")
+        self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside")
+        self.searches = Coalescer(self.pool, self.metrics.together)
+        self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
         self.ready = False
 
@@ -106,7 +117,9 @@ class Server:
     async def stop(self) -> None:
         """Finish what was begun, and give the files back."""
         self.ready = False
+        await self.commits.drain()
         self.pool.close()
+        self.aside.close()
         await asyncio.to_thread(self.database.close)
         await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
@@ -178,6 +191,16 @@ class Server:
             Too much waits for a thread.
         """
         return await self.pool.run(lambda: work(*arguments, **options))
+
+    async def slowly(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Call something that may take minutes on a thread where no search waits behind it.
+
+        Raises
+        ------
+        OverloadedError
+            Too much waits for a thread.
+        """
+        return await self.aside.run(lambda: work(*arguments, **options))
 
 
 def server_of(request: Request) -> Server:

@@ -71,9 +71,7 @@ Where = Annotated[
     Field(description='Filter (docs/filters.md): {"lang": "en", "year": {"$gte": 2020}}.'),
 ]
 
-CollectionName = Annotated[
-    str, Path(pattern=NAME_PATTERN, description="Name of a collection.", examples=["books"])
-]
+CollectionName = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of a collection.", examples=["books"])]
 TenantName = Annotated[str, Path(min_length=1, max_length=480, description="Name of a tenant.", examples=["acme"])]
 RecordId = Annotated[str, Path(min_length=1, max_length=480, description="Id of a record.", examples=["b1"])]
 OfTenant = Annotated[

@@ -143,5 +143,3 @@ class Results(Answer):
 
     results: list[Hits]
     explanation: dict[str, Any] | None = Field(default=None, description="Of queries of one form, with `explain`.")
-
-

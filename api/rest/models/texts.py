@@ -31,9 +31,7 @@ class Texts(Body):
         }
     )
 
-    texts: Annotated[
-        list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(min_length=1, max_length=MAX_BATCH)
-    ]
+    texts: Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(min_length=1, max_length=MAX_BATCH)]
     ids: Annotated[list[Id], Field(max_length=MAX_BATCH)] | None = None
     metadata: Annotated[list[Metadata | None], Field(max_length=MAX_BATCH)] | None = None
     tenant: Tenant | None = None

@@ -16,7 +16,7 @@ from ramet.api.rest.models.fields import NAME_PATTERN, CollectionName
 from ramet.api.rest.problems import declared
 from ramet.api.rest.routes.shared import Serving, answer, opened
 
-router = APIRouter(tags=["backups"])
+router = APIRouter(prefix="/v1", tags=["backups"])
 
 _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 
@@ -25,9 +25,7 @@ _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
     "/collections/{name}/backups", operation_id="createBackup", status_code=201, response_model=texts.Backup,
     responses=declared("unknown_collection", "collection_quarantined", "exists", "storage_full"),
 )  # fmt: skip
-async def create_backup(
-    server: Serving, principal: Asking, name: CollectionName, body: texts.NewBackup
-) -> Response:
+async def create_backup(server: Serving, principal: Asking, name: CollectionName, body: texts.NewBackup) -> Response:
     """Copy a collection as it is at this moment, while others read and write."""
     whole(principal, "admin")
     collection = await opened(server, name)

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from ramet import CollectionExistsError
 from ramet import Collection as Opened
+from ramet import CollectionExistsError
 from ramet.api.rest.auth import Asking, Principal, need, scope, whole
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import collections as models
@@ -15,7 +15,7 @@ from ramet.api.rest.models.fields import CollectionName, OfTenant
 from ramet.api.rest.problems import Refusal, declared
 from ramet.api.rest.routes.shared import Serving, answer, at_most, opened
 
-router = APIRouter(tags=["collections"])
+router = APIRouter(prefix="/v1", tags=["collections"])
 
 _THERE = declared("unknown_collection", "collection_quarantined")
 _WRITTEN = declared("unknown_collection", "collection_quarantined", "writer_busy", "read_only", "storage_full")
@@ -116,9 +116,7 @@ async def verify(server: Serving, principal: Asking, name: CollectionName) -> Re
 @router.post(
     "/collections/{name}/calibrate", operation_id="calibrateTenant", response_model=models.Curve, responses=_WRITTEN
 )
-async def calibrate(
-    server: Serving, principal: Asking, name: CollectionName, body: models.Calibrate
-) -> Response:
+async def calibrate(server: Serving, principal: Asking, name: CollectionName, body: models.Calibrate) -> Response:
     """Measure a tenant's recall curve with queries of your own; `recall` goes by it from then on."""
     at_most(len(body.vectors), server.settings.max_queries, "vectors", "queries")
     tenant = scope(principal, body.tenant, "admin")[0]
@@ -140,9 +138,7 @@ async def maintain(
     return answer({"done": await server.slowly(collection.maintain, (body or models.Maintain()).seconds)})
 
 
-@router.post(
-    "/collections/{name}/flush", operation_id="flushCollection", status_code=204, responses=_WRITTEN
-)
+@router.post("/collections/{name}/flush", operation_id="flushCollection", status_code=204, responses=_WRITTEN)
 async def flush(server: Serving, principal: Asking, name: CollectionName) -> Response:
     """Put everything that is committed on disk, where `durability` is "batch"."""
     need(principal, "write")

@@ -19,7 +19,10 @@ from ramet.api.rest.problems import declared
 from ramet.api.rest.routes.shared import at_most, opened, where_of
 from ramet.api.rest.wire import NPY, accepts_npy, npy, read_npy
 
-router = APIRouter(tags=["query"])
+Scoped = tuple[models.Query, tuple[str, ...]]
+"""A query and the tenants that it is about."""
+
+router = APIRouter(prefix="/v1", tags=["query"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     **declared(
@@ -159,37 +162,37 @@ def _one(collection: Collection, body: models.Query, tenants: tuple[str, ...], b
     return _sent(collection, content, [hits], binary)
 
 
-def _each(
-    collection: Collection, queries: list[tuple[models.Query, tuple[str, ...]]], binary: bool
-) -> Response:
-    """Queries that have nothing in common but the collection; those that are alike are searched together."""
-    found: list[Hits | None] = [None] * len(queries)
+def _each(collection: Collection, queries: list[Scoped], binary: bool) -> Response:
+    """Queries that have nothing in common but the collection."""
+    together = _alike(collection, queries)
+    every: list[Hits] = []
+    for i, (body, tenants) in enumerate(queries):
+        try:
+            every.append(together[i] if i in together else _search(collection, body, tenants))
+        except ArgumentError as error:
+            raise ArgumentError(f"queries[{i}].{error.argument}", error.problem) from error
+    results = [result_of(one, vectors=not binary) for one in every]
+    for one, result in zip(every, results, strict=True):
+        if one.explanation is not None:
+            result["explanation"] = one.explanation.to_dict()
+    return _sent(collection, {"results": results}, every, binary)
+
+
+def _alike(collection: Collection, queries: list[Scoped]) -> dict[int, Hits]:
+    """Hits of those queries that differ in nothing but the vector, searched together, by position."""
     alike: dict[Ask, list[int]] = {}
     for i, (body, tenants) in enumerate(queries):
-        if _is_plain(body):
-            assert body.vector is not None
+        if body.vector is not None and _is_plain(body):
             alike.setdefault(_ask(collection, len(body.vector), tenants, body), []).append(i)
+    found: dict[int, Hits] = {}
     for places in alike.values():
         body, tenants = queries[places[0]]
         try:
             hits = collection.query(_block([queries[i][0].vector for i in places]), **_options(body, tenants))
         except ArgumentError:
             continue  # one by one, to say which it is
-        for i, one in zip(places, hits, strict=True):
-            found[i] = one
-    for i, (body, tenants) in enumerate(queries):
-        if found[i] is None:
-            try:
-                found[i] = _search(collection, body, tenants)
-            except ArgumentError as error:
-                raise ArgumentError(f"queries[{i}].{error.argument}", error.problem) from error
-    every = [one for one in found if one is not None]
-    results = []
-    for one in every:
-        results.append(result_of(one, vectors=not binary))
-        if one.explanation is not None:
-            results[-1]["explanation"] = one.explanation.to_dict()
-    return _sent(collection, {"results": results}, every, binary)
+        found.update(zip(places, hits, strict=True))
+    return found
 
 
 def _form(
@@ -219,5 +222,3 @@ def _sent(collection: Collection, content: dict[str, Any], found: list[Hits], bi
             for hit, vector in zip(result["hits"], hits.vectors, strict=True):
                 hit["has_vector"] = vector is not None
     return Response(npy(stacked(vectors, collection.dim, collection.dtype)) + dumps(content), media_type=NPY)
-
-

@@ -24,7 +24,7 @@ from ramet.api.rest.wire import ARROW, NPY, accepts_npy, npy, read_npy
 
 T = TypeVar("T")
 
-router = APIRouter(tags=["records"])
+router = APIRouter(prefix="/v1", tags=["records"])
 
 DEFAULT_PAGE = 100
 DEFAULT_INCLUDE = frozenset({"documents", "metadata"})
@@ -98,9 +98,7 @@ async def upsert_records(
     _check_lengths(records)
     report = await server.commits.upsert(collection, records)
     server.metrics.written(name, "upserted", report.n_inserted + report.n_replaced)
-    return answer(
-        {"inserted": report.n_inserted, "replaced": report.n_replaced, "skipped": report.n_skipped}
-    )
+    return answer({"inserted": report.n_inserted, "replaced": report.n_replaced, "skipped": report.n_skipped})
 
 
 def _of_json(body: bytes, dtype: str) -> tuple[Upsert, Any]:
@@ -144,7 +142,7 @@ def _of_arrow(body: bytes, most: int, tenant: str | None, on_conflict: str | Non
     try:
         found = read_arrow(body, most)
     except MissingPackageError as error:
-        raise Refusal("unsupported_media_type", f'{ARROW}: {error}') from error
+        raise Refusal("unsupported_media_type", f"{ARROW}: {error}") from error
     if tenant is not None and "tenant" in found:
         raise ArgumentError("tenant", "is both a column and in the address; send one of them")
     upsert = Upsert(
@@ -168,9 +166,7 @@ def _check_lengths(records: Upsert) -> None:
             raise ArgumentError(argument, f"{len(column)} for {n} ids; send one for each, or leave it out")
 
 
-@router.get(
-    "/collections/{name}/records", operation_id="listRecords", response_model=models.Records, responses=_READ
-)
+@router.get("/collections/{name}/records", operation_id="listRecords", response_model=models.Records, responses=_READ)
 async def list_records(
     request: Request,
     server: Serving,
@@ -277,16 +273,12 @@ async def count_records(
     "/collections/{name}/records/delete", operation_id="deleteRecords", response_model=models.Deleted,
     responses={**_WRITE, **declared("unknown_collection", "unknown_tenant")},
 )  # fmt: skip
-async def delete_records(
-    server: Serving, principal: Asking, name: CollectionName, body: models.Delete
-) -> Response:
+async def delete_records(server: Serving, principal: Asking, name: CollectionName, body: models.Delete) -> Response:
     """Delete records, for everybody they are granted to as well: by id, or all that match."""
     owner = scope(principal, body.tenant, "write")[0]
     at_most(len(body.ids or ()), server.settings.max_batch, "ids", "ids")
     where = None if body.where is None else where_of(body.where) or {}
-    n = await _written(
-        server, name, lambda found: found.delete(body.ids, where=where, tenant=owner, timeout_s=WAIT_S)
-    )
+    n = await _written(server, name, lambda found: found.delete(body.ids, where=where, tenant=owner, timeout_s=WAIT_S))
     server.metrics.written(name, "deleted", n)
     return answer({"deleted": n})
 
@@ -323,5 +315,3 @@ async def _written(server: Server, name: str, work: Callable[[Collection], T]) -
     """Write to a collection when it is this request's turn."""
     collection = await opened(server, name)
     return await server.commits.run(collection, lambda: work(collection))
-
-

@@ -11,7 +11,7 @@ from ramet.api.rest.models.fields import CollectionName, TenantName
 from ramet.api.rest.problems import declared
 from ramet.api.rest.routes.shared import Serving, answer, opened
 
-router = APIRouter(tags=["tenants"])
+router = APIRouter(prefix="/v1", tags=["tenants"])
 
 _THERE = ("unknown_collection", "collection_quarantined")
 
@@ -51,5 +51,3 @@ async def drop_tenant(server: Serving, principal: Asking, name: CollectionName, 
     n = await server.commits.run(collection, lambda: collection.drop_tenant(tenant, timeout_s=WAIT_S))
     server.metrics.written(name, "deleted", n)
     return answer({"deleted": n})
-
-

@@ -14,7 +14,7 @@ from ramet.api.rest.routes.records import _plain
 from ramet.api.rest.routes.shared import Serving, answer, at_most, opened
 from ramet.api.rest.values import metadata
 
-router = APIRouter(tags=["texts"])
+router = APIRouter(prefix="/v1", tags=["texts"])
 
 _WRITE = ("unknown_collection", "collection_quarantined", "writer_busy", "read_only", "storage_full")
 
@@ -63,15 +63,11 @@ async def add_texts(server: Serving, principal: Asking, name: CollectionName, bo
     "/collections/{name}/texts/delete", operation_id="deleteTexts", response_model=records.Deleted,
     responses=declared(*_WRITE, "not_owner", "unknown_tenant"),
 )  # fmt: skip
-async def delete_texts(
-    server: Serving, principal: Asking, name: CollectionName, body: texts.DeleteTexts
-) -> Response:
+async def delete_texts(server: Serving, principal: Asking, name: CollectionName, body: texts.DeleteTexts) -> Response:
     """Delete documents that were added as texts, with all their chunks."""
     owner = scope(principal, body.tenant, "write")[0]
     at_most(len(body.ids), server.settings.max_batch, "ids", "ids")
     collection = await opened(server, name)
-    n = await server.commits.run(
-        collection, lambda: collection.delete_texts(body.ids, tenant=owner, timeout_s=WAIT_S)
-    )
+    n = await server.commits.run(collection, lambda: collection.delete_texts(body.ids, tenant=owner, timeout_s=WAIT_S))
     server.metrics.written(name, "deleted", n)
     return answer({"deleted": n})
