@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ramet.api.rest.problems import problem
-from ramet.api.rest.request_ids import request_id
+from ramet.api.rest.request_ids import HEADER, request_id
 
 if TYPE_CHECKING:
     from ramet.api.rest.context import Server
@@ -59,14 +59,13 @@ class Observing:
             self.server.log.error("request_broke", route=route_of(scope), request_id=answer.request_id, error=error)
             if answer.status:  # begun: the connection has to end, so that nobody takes half an answer for a whole one
                 raise BrokenOffError from None
-            named = {"X-Request-Id": answer.request_id}  # other answers get theirs in a layer that failed, too
-            await problem("internal", None, answer.request_id, headers=named)(scope, receive, answer)
+            await problem("internal", None, answer.request_id)(scope, receive, answer)
 
     def _log(self, scope: Scope, route: str, method: str, status: int, seconds: float) -> None:
         state = scope.get("state", {})
         self.server.log.info(
             "request", method=method, route=route, status=status, ms=round(seconds * 1e3, 3),
-            request_id=state.get("request_id"), key=getattr(state.get("principal"), "key_id", None),
+            request_id=state.get("request_id"), key=state.get("key_id"),
         )  # fmt: skip
 
 
@@ -75,7 +74,7 @@ class BrokenOffError(Exception):
 
 
 class _Answer:
-    """``send`` of a request that remembers the status."""
+    """``send`` of a request that remembers the status and adds the id."""
 
     def __init__(self, send: Send, found: str) -> None:
         self._send, self.request_id, self.status = send, found, 0
@@ -84,6 +83,7 @@ class _Answer:
         """Pass on a part of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), (HEADER, self.request_id.encode())]}
         await self._send(message)
 
 
