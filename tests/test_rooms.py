@@ -99,6 +99,7 @@ LONGER_FUNCTIONS: dict[str, str] = {
     "api/cli/answer.py::answer": "typer reads a command's options from its signature",
     "api/cli/build.py::build": "typer reads a command's options from its signature",
     "api/cli/create.py::create": "typer reads a command's options from its signature",
+    "api/cli/keys.py::create": "typer reads a command's options from its signature",
     "api/cli/query.py::query": "typer reads a command's options from its signature",
 }
 MORE_PARAMETERS: dict[str, str] = {}

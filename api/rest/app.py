@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 import ramet
-from ramet.api.rest import errors, limits, openapi
+from ramet.api.rest import errors, express, limits, openapi
 from ramet.api.rest.context import Server
 from ramet.api.rest.logs import adopt
 from ramet.api.rest.observing import Observing
@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     for name in ROUTERS:
         router = import_module(f"ramet.api.rest.routes.{name}").router
         app.include_router(router, responses=declared(*EVERYWHERE) if router.prefix else {})
+    express.install(app)
     # The layer that is added last is the outermost one.
     limits.install(app, server)
     app.add_middleware(Observing, server=server)

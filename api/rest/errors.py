@@ -87,6 +87,11 @@ _OF_STATUS = {
     503: "overloaded",
 }
 
+_OF_ROUTER = {
+    "not_found": "there is nothing at this path; /openapi.json describes what there is",
+    "method_not_allowed": "this path has other methods; /openapi.json describes them",
+}
+
 
 def code_of(error: RametError) -> str:
     """The code of an error of the engine: its own, or that of the nearest base that has one."""
@@ -157,8 +162,9 @@ def _place(parts: tuple[int | str, ...]) -> str:
 async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _OF_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "http_error")
-    phrase = HTTPStatus(error.status_code).phrase
-    detail = str(error.detail) if error.detail and error.detail != phrase else f"{request.method}: {phrase.lower()}"
+    said = str(error.detail or "")
+    bare = said in {"", HTTPStatus(error.status_code).phrase}  # as the router raises it
+    detail = _OF_ROUTER.get(code, KINDS[code].title.lower()) if bare else said
     return problem(
         _counted(request, code), detail, request_id(request.scope), status=error.status_code,
         headers=dict(error.headers or {}),

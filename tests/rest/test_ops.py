@@ -1,4 +1,35 @@
-"""Health, readiness and figures."""
+"""Health, readiness, figures, the log, traces: what an operator sees, and what must not be seen there."""
+
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import ramet
+from ramet.api.rest.logs import logger_of
+from ramet.api.rest.settings import Settings
+from ramet.engine.keys import ALL, Keys
+
+
+def figures(text):
+    """Samples as {(name, labels...): value}."""
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def collection(data, name="docs", n=20):
+    """A collection with some records."""
+    with ramet.connect(data) as database:
+        docs = database.create_collection(name, dim=4)
+        vectors = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+        docs.upsert([str(i) for i in range(n)], vectors)
 
 
 def test_health(client):
@@ -7,3 +38,145 @@ def test_health(client):
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "collections": 0, "quarantined": []})
+
+
+def test_a_server_that_starts_or_stops_is_not_ready_but_lives(server, client):
+    server.server.ready = False
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "not_ready", "1")
+    assert client.get("/livez").status_code == 200
+
+
+def test_a_server_whose_data_went_away_is_not_ready(server, client):
+    shutil.rmtree(server.data)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+    assert str(server.data) not in answer.text
+
+
+def test_figures_count_by_route_and_know_sizes(start, tmp_path):
+    collection(tmp_path / "data", n=20)
+    with start().client() as client:
+        client.get("/livez")
+        client.get("/nowhere/secret")
+        text = client.get("/metrics").text
+    found = figures(text)
+    assert found[("ramet_requests_total", "/livez", "200", "GET")] == 1
+    assert found[("ramet_requests_total", "(none)", "404", "GET")] == 1
+    assert found[("ramet_refusals_total", "not_found")] == 1
+    assert found[("ramet_collection_records", "docs")] == 20
+    assert found[("ramet_collection_bytes", "catalog.mdb", "docs")] > 0
+    assert found[("ramet_collections", "ok")] == 1
+    assert found[("ramet_requests_in_flight",)] == 1  # this one
+    assert "secret" not in text
+
+
+def test_figures_are_for_this_machine_or_for_a_key_that_reads_everything(start, tmp_path):
+    (tmp_path / "data").mkdir()
+    keys = Keys(tmp_path / "data")
+    reader, tenant, writer = keys.create(ALL, "read"), keys.create("acme", "read"), keys.create(ALL, "write")
+    running = start()
+    proxied = {"X-Forwarded-For": "192.0.2.1"}
+    with running.client() as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/metrics", headers=proxied).status_code == 401
+    for key, status in ((reader, 200), (tenant, 403), (writer, 403), (reader + "0", 401)):
+        with running.client(key) as client:
+            assert client.get("/metrics", headers=proxied).status_code == status
+
+
+def test_the_log_has_one_object_a_line_and_no_messages_of_errors():
+    out = io.StringIO()
+    log = logger_of(Settings(data_dir="."), out)
+    try:
+        raise ramet.UnknownIdError("acme", ["secret"])
+    except ramet.UnknownIdError as error:
+        log.error("failed", error=error, n=np.float32(1).item())
+    log.debug("unseen")
+    (line,) = out.getvalue().splitlines()
+    found = json.loads(line)
+    assert (found["event"], found["level"], found["error"], found["n"]) == ("failed", "error", "UnknownIdError", 1.0)
+    assert re.search(r"test_ops\.py:\d+ test_the_log", found["raised_at"][-1])
+    assert "secret" not in line and "acme" not in line
+
+
+def test_debug_adds_messages_and_console_is_for_people():
+    out = io.StringIO()
+    logger_of(Settings(data_dir=".", log_level="debug", log_format="console"), out).error(
+        "failed", error=ValueError("x")
+    )
+    assert "failed" in out.getvalue() and "message=x" in out.getvalue().replace(" ", "")
+
+
+def broken_catalog(data, name):
+    """Make a collection that cannot be opened."""
+    collection(data, name)
+    file = data / name / "catalog.mdb"
+    whole = file.read_bytes()
+    file.write_bytes(b"\0" * len(whole))
+    return file, whole
+
+
+def test_a_damaged_collection_is_reported_and_the_others_serve(start, tmp_path):
+    data = tmp_path / "data"
+    collection(data, "sound")
+    file, whole = broken_catalog(data, "damaged")
+
+    def opening(app):
+        app.add_api_route("/v1/open/{name}", lambda name: app.state.server.opened(name).count(), methods=["GET"])
+
+    running = start(change=opening)
+    with running.client() as client:
+        assert client.get("/readyz").json() == {"status": "ok", "collections": 2, "quarantined": ["damaged"]}
+        assert client.get("/v1/open/sound").json() == 20
+        answer = client.get("/v1/open/damaged")
+        assert (answer.status_code, answer.json()["code"]) == (503, "collection_quarantined")
+        assert answer.headers["retry-after"] == "30"
+        assert str(data) not in answer.text
+        assert figures(client.get("/metrics").text)[("ramet_collections", "quarantined")] == 1
+
+        file.write_bytes(whole)  # restored: served again at once
+        assert client.get("/v1/open/damaged").json() == 20
+        assert client.get("/readyz").json()["quarantined"] == []
+        assert client.get("/v1/open/none").json()["code"] == "unknown_collection"
+
+
+def test_a_collection_that_another_process_deleted_is_gone_and_a_new_one_is_new(start, tmp_path):
+    data = tmp_path / "data"
+    collection(data, n=20)
+
+    def opening(app):
+        app.add_api_route("/v1/open/{name}", lambda name: app.state.server.opened(name).count(), methods=["GET"])
+
+    with start(change=opening).client() as client:
+        assert client.get("/v1/open/docs").json() == 20
+        shutil.rmtree(data / "docs")
+        assert client.get("/v1/open/docs").status_code == 404
+        collection(data, n=3)
+        assert client.get("/v1/open/docs").json() == 3
+
+
+def test_spans_name_routes_and_statuses_and_no_values(start):
+    export = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    from ramet.api.rest.tracing import Tracing
+
+    spans = export.InMemorySpanExporter()
+
+    def recorded(app):
+        server = app.state.server
+        server.tracing = Tracing(server.settings, spans)
+
+    running = start(change=recorded, otel=True)
+    with running.client() as client:
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        client.get("/livez?tenant=acme", headers={"traceparent": parent})
+        client.get("/v1/secret")
+        client.get("/readyz")
+    running.server.tracing.close()  # sends what waits
+    names = {span.name: span for span in spans.get_finished_spans()}
+    assert {"GET /livez", "GET (none)"} <= set(names)
+    span = names["GET /livez"]
+    assert f"{span.context.trace_id:032x}" in parent and f"{span.parent.span_id:016x}" in parent
+    assert span.attributes["http.response.status_code"] == 200
+    assert "acme" not in str([one.to_json() for one in names.values()])
+    assert "secret" not in str([one.to_json() for one in names.values()])

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from ramet import AccessError
 from ramet.api.rest import auth
 from ramet.api.rest.context import Server, server_of
 from ramet.api.rest.metrics import CONTENT_TYPE
@@ -37,7 +38,11 @@ async def readyz(server: Here) -> Readiness:
     """The server has started, does not stop, and can read its data directory."""
     if not server.ready:
         raise Refusal("not_ready", "the server is starting or stopping; try again")
-    names = await server.run(_readable, server)
+    try:
+        names = await server.run(_readable, server)
+    except (OSError, AccessError) as error:
+        server.log.error("data_dir_unreadable", error=error)
+        raise Refusal("not_ready", "the data directory cannot be read") from error
     damaged = [name for name in names if server.quarantine.reason(name) is not None]
     return Readiness(status="ok", collections=len(names), quarantined=damaged)
 
