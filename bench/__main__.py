@@ -18,6 +18,7 @@ from bench.commands import (
     readme,
     refresh,
     scale,
+    server,
     sharing,
     start,
     tenants,
@@ -39,6 +40,7 @@ COMMANDS = (
     text,
     ingest,
     rag,
+    server,
     refresh,
     readme,
 )
