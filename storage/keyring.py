@@ -10,20 +10,20 @@ KEYS     id       checksum u64 of key and JSON, JSON: what the engine says about
 =======  =======  ===========================================================
 
 with checksums xxh3_64. Entries come rarely and are asked for with every request. Therefore no LMDB environment stays
-open: reading looks at the transaction numbers in the two meta pages, which are mapped, and only when they say
-something new is the file opened, read whole and closed. Nothing of LMDB's is there for a forked child to inherit; a
-fork that comes while the file is open waits for its end.
+open: reading looks at the transaction numbers in the two meta pages, and only when they say something new is the file
+opened, read whole and closed. Nothing of LMDB's is there for a forked child to inherit; a fork that comes while the
+file is open waits for its end.
 
 A file that disappears is an empty keyring to this room. What that means for a server is decided in the engine.
 """
 
 import errno
 import json
-import mmap
 import os
 import secrets
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -45,11 +45,15 @@ KIND = "ramet keyring"
 # Address space, not bytes on disk: half a million keys.
 MAP_BYTES = 1 << 28
 
+# How long another file at the path may go unnoticed, in seconds. What is committed to the open one is seen at once.
+LOOK_S = 0.05
+
 # Attempts to read a file that others exchange or write without LMDB's lock meanwhile.
 READ_ATTEMPTS = 100
 
 _META, _KEYS = b"\x01", b"\x02"
 _SUM = struct.Struct("<Q")
+_TXN = _SUM.unpack_from
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 # Held while the file is open in LMDB, which refuses to open it twice in one process. A fork waits for it.
@@ -70,26 +74,40 @@ NOTHING = Contents(-1, MappingProxyType({}))
 
 
 class _Known:
-    """What was read last, and the mapped meta pages that tell whether it is still the newest."""
+    """What was read last, and the file, whose meta pages tell whether it is still the newest.
 
-    __slots__ = ("_at", "_metas", "contents", "key")
+    They are read and not mapped: a file that somebody cuts off, as `cp` does with what it overwrites, would end the
+    process. A descriptor, unlike a handle of LMDB's, may be inherited by a child.
+    """
 
-    def __init__(self, fd: int, path: Path, contents: Contents) -> None:
-        found = os.fstat(fd)
-        pages = lmdbfile.read_metas(fd, path)
-        self.key = (found.st_dev, found.st_ino)
+    __slots__ = ("_fd", "_mark", "_place", "contents")
+
+    def __init__(self, fd: int, path: Path, found: os.stat_result, contents: Contents) -> None:
+        self._fd = -1
+        first, second = (page.slot * page.page_bytes + lmdbfile.TXN_AT for page in lmdbfile.read_metas(fd, path))
+        self._place = (second - first + _SUM.size, first)
+        self._mark = _mark_of(found)
         self.contents = contents
-        self._at = [page.slot * page.page_bytes + lmdbfile.TXN_AT for page in pages]
-        self._metas = mmap.mmap(fd, 2 * pages[0].page_bytes, prot=mmap.PROT_READ)
+        self._fd = os.dup(fd)
 
-    def is_newest(self, found: os.stat_result) -> bool:
-        """Tell whether the file at the path is the one that was read, and nothing was committed to it since."""
-        if (found.st_dev, found.st_ino) != self.key or found.st_size < len(self._metas):
-            return False  # another file, or one cut off: touching the mapping would end the process
-        first, second = self._at
-        read = _SUM.unpack_from
-        newest: int = max(read(self._metas, first)[0], read(self._metas, second)[0])
-        return newest == self.contents.txn
+    def is_at(self, found: os.stat_result) -> bool:
+        """Tell whether the file at the path is the one that was read, and was not written by others than LMDB."""
+        return _mark_of(found) == self._mark
+
+    def is_newest(self) -> bool:
+        """Tell whether nothing was committed to the file since it was read."""
+        metas, txn = os.pread(self._fd, *self._place), self.contents.txn
+        if len(metas) < self._place[0]:
+            return False
+        return bool(_TXN(metas)[0] <= txn and _TXN(metas, len(metas) - _SUM.size)[0] <= txn)
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def _mark_of(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Keyring:
@@ -105,9 +123,12 @@ class Keyring:
         self.path = directory.absolute() / FOLDER / KEYRING
         self._place = os.fspath(self.path)
         self._known: _Known | None = None
+        self._looked = 0.0
 
     def contents(self) -> Contents:
         """Return all keys as they are now, whoever committed last; costs two microseconds when nothing changed.
+
+        A file that was deleted, or put in the place of the one that was read, is noticed within `LOOK_S`.
 
         Raises
         ------
@@ -116,31 +137,29 @@ class Keyring:
         AccessError
             It may not be read.
         """
+        known, now = self._known, time.monotonic()
         try:
+            if known is not None and now - self._looked < LOOK_S and known.is_newest():
+                return known.contents
             found = os.stat(self._place)
+            if known is not None and known.is_at(found) and known.is_newest():
+                self._looked = now
+                return known.contents
+            return self._read()
         except (FileNotFoundError, NotADirectoryError):
             return NOTHING
-        except OSError as error:
-            raise translated(error, self.path) from error
-        known = self._known
-        if known is not None and known.is_newest(found):
-            return known.contents
-        try:
-            return self._read()
         except (lmdb.Error, OSError) as error:
             raise translated(error, self.path) from error
 
     def _read(self) -> Contents:
         with _lock:
             for _ in range(READ_ATTEMPTS):
+                fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-                except FileNotFoundError:
-                    return NOTHING
-                try:
+                    found = os.fstat(fd)
                     contents = _read_whole(fd, self.path)
                     if contents is not None:
-                        self._known = _Known(fd, self.path, contents)
+                        self._known, self._looked = _Known(fd, self.path, found, contents), 0.0
                         return contents
                 finally:
                     os.close(fd)

@@ -222,7 +222,7 @@ def sent(
         except RametError as error:
             if isinstance(error, ServerRefusedError) and error.status == 413 and len(part) > 1:
                 how.server.max_bytes = min(how.server.max_bytes, max(len(body) // 2, 1024))
-                todo.append(part)
+                todo += _halves(part)
                 continue
             if done:
                 error.add_note(f"the first {done} of {n} of this call were written before, in requests of their own")

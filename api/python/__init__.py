@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from ramet.engine.rag.agent import Agent as Agent
     from ramet.engine.rag.answer import Answer as Answer
     from ramet.engine.rag.answer import Usage as Usage
-    from ramet.engine.rag.answering import AnswerStream as AnswerStream
-    from ramet.engine.rag.answering import AsyncAnswerStream as AsyncAnswerStream
     from ramet.engine.rag.calibration import calibrate_llm as calibrate_llm
     from ramet.engine.rag.citations import Citation as Citation
     from ramet.engine.rag.cost import CostModel as CostModel
@@ -78,6 +76,9 @@ if TYPE_CHECKING:
     from ramet.engine.rag.llm.protocol import Llm as Llm
     from ramet.engine.rag.pool import Candidate as Candidate
     from ramet.engine.rag.pool import Pool as Pool
+    from ramet.engine.rag.prepared import AnswerStream as AnswerStream
+    from ramet.engine.rag.prepared import AsyncAnswerStream as AsyncAnswerStream
+    from ramet.engine.rag.prepared import PreparedAnswer as PreparedAnswer
     from ramet.engine.rag.prompt import Prompt as Prompt
     from ramet.engine.rag.prompt import Reader as Reader
     from ramet.engine.rag.prompt import Template as Template
@@ -110,9 +111,9 @@ _HOME = {
     "AgentReport": "ramet.engine.rag.training",
     "AnalysisMismatchError": "ramet.engine.errors",
     "Answer": "ramet.engine.rag.answer",
-    "AnswerStream": "ramet.engine.rag.answering",
+    "AnswerStream": "ramet.engine.rag.prepared",
     "ArgumentError": "ramet.engine.errors",
-    "AsyncAnswerStream": "ramet.engine.rag.answering",
+    "AsyncAnswerStream": "ramet.engine.rag.prepared",
     "AsyncRemoteAnswerStream": "ramet.api.client.async_rag",
     "AsyncRemoteCollection": "ramet.api.client.async_collection",
     "AsyncRemoteDatabase": "ramet.api.client.async_database",
@@ -155,6 +156,7 @@ _HOME = {
     "NotOwnerError": "ramet.engine.errors",
     "OpenAiLlm": "ramet.engine.rag.llm.openai",
     "Pool": "ramet.engine.rag.pool",
+    "PreparedAnswer": "ramet.engine.rag.prepared",
     "Prices": "ramet.engine.rag.cost",
     "Problem": "ramet.storage.findings",
     "Prompt": "ramet.engine.rag.prompt",
@@ -248,6 +250,7 @@ __all__ = [
     "NotOwnerError",
     "OpenAiLlm",
     "Pool",
+    "PreparedAnswer",
     "Prices",
     "Problem",
     "Prompt",

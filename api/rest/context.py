@@ -16,6 +16,7 @@ from ramet import (
     CorruptionError,
     FormatError,
     ModelMismatchError,
+    Rag,
     RametError,
     TextEmbedder,
     connect,
@@ -28,6 +29,7 @@ from ramet.api.rest.metrics import Metrics
 from ramet.api.rest.pool import Pool
 from ramet.api.rest.problems import Refusal
 from ramet.api.rest.quarantine import Quarantine
+from ramet.api.rest.rags import Rags
 from ramet.api.rest.settings import Settings
 from ramet.api.rest.tracing import Tracing
 from ramet.engine.keys import Keys
@@ -83,6 +85,7 @@ class Server:
         self.keys = Keys(settings.data_dir)
         self.tracing = Tracing(settings)
         self.embedders = Embedders(settings)
+        self.rags: Rags | None = None
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work")
         self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside")
@@ -102,6 +105,7 @@ class Server:
             A model that the settings name cannot be loaded.
         """
         self.embedders.load()
+        self.rags = Rags(self.settings.llm, self.settings.cost_model)
         for name in self.database.collections():
             try:
                 self.opened(name)
@@ -120,6 +124,8 @@ class Server:
         await self.commits.drain()
         self.pool.close()
         self.aside.close()
+        if self.rags is not None:
+            self.rags.close()
         await asyncio.to_thread(self.database.close)
         await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
@@ -150,6 +156,17 @@ class Server:
             self._equipped[name] = found
             self._equip(found)
         return found
+
+    def rag(self, name: str) -> Rag:
+        """Questions to a collection.
+
+        Raises
+        ------
+        UnknownCollectionError, ArgumentError, Refusal
+            As `opened`.
+        """
+        assert self.rags is not None, "the server has not started"
+        return self.rags.of(self.opened(name))
 
     def embedder_of(self, name: str) -> TextEmbedder | None:
         """The embedder of texts for a collection, which may not exist yet; None: it takes vectors only."""

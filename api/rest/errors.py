@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ramet import (
     AccessError,
@@ -41,8 +42,9 @@ from ramet import (
     WriterBusyError,
 )
 from ramet.api.rest.pool import OverloadedError
-from ramet.api.rest.problems import KINDS, Refusal, problem
+from ramet.api.rest.problems import KINDS, Refusal, body_of, problem
 from ramet.api.rest.request_ids import request_id
+from ramet.api.rest.selected import selection_of
 
 # What is not listed is what its nearest listed base is; a test holds that only errors nobody can meet here are not.
 CODES: dict[type[RametError], str] = {
@@ -76,6 +78,8 @@ CODES: dict[type[RametError], str] = {
     LlmRefusedError: "llm_refused",
     LlmResponseError: "llm_response",
 }
+
+CLIENT_GONE = 499
 
 _OF_STATUS = {
     404: "not_found",
@@ -117,6 +121,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OverloadedError, _of_overload)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(ClientDisconnect, _of_nobody)
 
 
 async def _of_engine(request: Request, error: Exception) -> Response:
@@ -125,21 +130,40 @@ async def _of_engine(request: Request, error: Exception) -> Response:
     if KINDS[code].status >= 500:
         _note(request, code, error)
     argument = getattr(error, "argument", None)
-    selection = getattr(error, "selection", None)  # of a language model that failed: it need not be made again
-    more: dict[str, Any] = {} if selection is None else {"selection": selection.to_dict()}
-    return problem(code, detail_of(error, request), found, argument=argument, more=more)
+    return problem(code, detail_of(error, request), found, argument=argument, more=_more(error), path=request.url.path)
+
+
+def _more(error: RametError) -> dict[str, Any]:
+    """What a language model that failed was to read: it need not be selected again."""
+    selection = getattr(error, "selection", None)
+    return {} if selection is None else {"selection": selection_of(selection)}
+
+
+def body_within(request: Request, error: Exception) -> dict[str, Any]:
+    """The problem of an exception in the middle of a stream, whose status was sent long ago."""
+    code = code_of(error) if isinstance(error, RametError) else "internal"
+    if KINDS[code].status >= 500:
+        _note(request, code, error)
+    if not isinstance(error, RametError):
+        return body_of(code, None, request_id(request.scope))
+    return {**body_of(code, detail_of(error, request), request_id(request.scope)), **_more(error)}
+
+
+async def _of_nobody(request: Request, error: Exception) -> Response:
+    """Nobody reads this answer; the status is for logs and figures."""
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _of_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return problem(
         _counted(request, error.code), error.detail, request_id(request.scope),
-        argument=error.argument, headers=error.headers, more=error.more,
+        argument=error.argument, headers=error.headers, more=error.more, path=request.url.path,
     )  # fmt: skip
 
 
 async def _of_overload(request: Request, error: Exception) -> Response:
-    return problem(_counted(request, "overloaded"), str(error), request_id(request.scope))
+    return problem(_counted(request, "overloaded"), str(error), request_id(request.scope), path=request.url.path)
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -148,7 +172,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     first = found[0] if found else {"at": "", "problem": "is wrong"}
     return problem(
         _counted(request, "invalid_request"), f"{first['at']}: {first['problem']}", request_id(request.scope),
-        argument=first["at"], more={"errors": found},
+        argument=first["at"], more={"errors": found}, path=request.url.path,
     )  # fmt: skip
 
 
@@ -167,7 +191,7 @@ async def _of_http(request: Request, error: Exception) -> Response:
     detail = _OF_ROUTER.get(code, KINDS[code].title.lower()) if bare else said
     return problem(
         _counted(request, code), detail, request_id(request.scope), status=error.status_code,
-        headers=dict(error.headers or {}),
+        headers=dict(error.headers or {}), path=request.url.path,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,42 +69,78 @@ class InFlight:
             self.n -= 1
 
 
+class _AtWork:
+    """A request, and until when something has to be sent."""
+
+    __slots__ = ("begun", "expired", "task", "until")
+
+    def __init__(self, task: asyncio.Task[Any], until: float) -> None:
+        self.task, self.until = task, until
+        self.begun = self.expired = False
+
+    def was_ended(self) -> bool:
+        """Tell whether the request was cancelled for its time only, and take that back."""
+        expired, self.expired = self.expired, False
+        return expired and not self.task.uncancel()
+
+
 class Deadline:
     """Ends requests whose answer has not begun in time: 504 ``timeout``.
 
     An answer that has begun may take longer, as long as the client takes a piece of it within that time after the
     piece before. A request that is ended may have been carried out.
+
+    One timer looks at all requests now and then: a timer for each would cost more than all other layers together. So
+    a request may take a tenth longer than the time that is set, but never longer than a second more.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self.app = app
         self.seconds = seconds
+        self._pause = min(1.0, seconds / 10)
+        self._at_work: set[_AtWork] = set()
+        self._looking = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http":
+        task = asyncio.current_task()
+        if scope["type"] != "http" or task is None:
             await self.app(scope, receive, send)
             return
-        begun = False
-        now = asyncio.get_running_loop().time
+        one = _AtWork(task, time.monotonic() + self.seconds)
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            one.begun = True
             if message.get("more_body"):
-                timer.reschedule(now() + self.seconds)
+                one.until = time.monotonic() + self.seconds
             await send(message)
 
-        timer = asyncio.timeout(self.seconds)
+        self._at_work.add(one)
+        if not self._looking:
+            self._look()
         try:
-            async with timer:
-                await self.app(scope, receive, watched)
-        except TimeoutError:
-            if not timer.expired():
-                raise  # one of the application's own
-            if not begun:  # else the server closes the connection, which is all that can be said
-                problem = Refusal("timeout", f"no answer within {self.seconds:g} s; the request may have been done")
-                await refuse(problem, scope, receive, send)
+            await self.app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if not one.was_ended():
+                raise  # somebody else wants it to end
+        else:
+            if not one.was_ended():
+                return
+        finally:
+            self._at_work.discard(one)
+        if not one.begun:  # else the server closes the connection, which is all that can be said
+            problem = Refusal("timeout", f"no answer within {self.seconds:g} s; the request may have been done")
+            await refuse(problem, scope, receive, send)
+
+    def _look(self) -> None:
+        """Cancel what is overdue, and look again later, as long as there is anything at work."""
+        now = time.monotonic()
+        for one in self._at_work:
+            if one.until <= now and not one.expired:
+                one.expired = one.task.cancel()
+        self._looking = bool(self._at_work)
+        if self._looking:
+            asyncio.get_running_loop().call_later(self._pause, self._look)
 
 
 class BodySize:

@@ -59,7 +59,7 @@ class Observing:
             self.server.log.error("request_broke", route=route_of(scope), request_id=answer.request_id, error=error)
             if answer.status:  # begun: the connection has to end, so that nobody takes half an answer for a whole one
                 raise BrokenOffError from None
-            await problem("internal", None, answer.request_id)(scope, receive, answer)
+            await problem("internal", None, answer.request_id, path=scope["path"])(scope, receive, answer)
 
     def _log(self, scope: Scope, route: str, method: str, status: int, seconds: float) -> None:
         state = scope.get("state", {})

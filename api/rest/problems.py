@@ -11,6 +11,9 @@ from fastapi import Response
 MEDIA_TYPE = "application/problem+json"
 SCHEMA = "Problem"
 
+OPENAI = ("/v1/chat/", "/v1/models")
+"""Where the OpenAI protocol is spoken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -147,12 +150,20 @@ def problem(
     status: int | None = None,
     headers: dict[str, str] | None = None,
     more: dict[str, Any] | None = None,
+    path: str = "",
 ) -> Response:
     """An error as a response, which middleware can use, too: ``await problem(...)(scope, receive, send)``."""
     kind = KINDS[code]
     waits = {} if kind.retry_after is None else {"Retry-After": str(kind.retry_after)}
     body = {**body_of(code, detail, request_id, argument, status), **(more or {})}
+    if path.startswith(OPENAI):
+        body["error"] = openai_error(body)
     return Response(orjson.dumps(body), body["status"], headers={**waits, **(headers or {})}, media_type=MEDIA_TYPE)
+
+
+def openai_error(body: dict[str, Any]) -> dict[str, Any]:
+    """What clients of the OpenAI protocol look for in the body of a problem."""
+    return {"message": body["detail"], "type": body["code"], "code": body["code"], "param": body.get("argument")}
 
 
 def declared(*codes: str) -> dict[int | str, dict[str, Any]]:

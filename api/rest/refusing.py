@@ -26,7 +26,7 @@ async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -
         server.metrics.refused(refusal.code)
     response = problem(
         refusal.code, refusal.detail, request_id(scope),
-        argument=refusal.argument, headers=refusal.headers, more=refusal.more,
+        argument=refusal.argument, headers=refusal.headers, more=refusal.more, path=scope["path"],
     )  # fmt: skip
     if not _is_long(scope):
         await response(scope, receive, send)

@@ -10,6 +10,8 @@ import socket
 import tempfile
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from ramet import ArgumentError, RametError, connect
@@ -38,19 +40,24 @@ def run(settings: Settings) -> None:
     guarded = Keys(settings.data_dir).guarded
     refuse_open(settings, guarded)
     adopt(settings)
+    with bound(settings) as listening:
+        app = _application(settings) if settings.workers == 1 else None
+        _announce(settings, listening, guarded)
+        if app is None:
+            _several(settings, listening)
+        else:
+            _single(app, settings, listening)
+
+
+def _announce(settings: Settings, listening: socket.socket, guarded: bool) -> None:
+    """Say where the server is, and who may ask it."""
     log = logger_of(settings)
-    listening = bound(settings)
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     log.info("listening", url=url, data_dir=str(settings.data_dir), workers=settings.workers, keys=guarded)
     if not guarded:
         whom = "everybody who reaches this address" if settings.allow_unauthenticated else "everybody on this machine"
         log.warning("no_key", says=f"no API key is configured: {whom} may do everything; `ramet keys create` makes one")
-    with listening:
-        if settings.workers == 1:
-            _single(settings, listening)
-        else:
-            _several(settings, listening)
 
 
 def refuse_open(settings: Settings, guarded: bool) -> None:
@@ -100,18 +107,21 @@ def _config(app: object, settings: Settings, *, factory: bool) -> uvicorn.Config
     )  # fmt: skip
 
 
-def _single(settings: Settings, listening: socket.socket) -> None:
-    """Serve in this process."""
-    from ramet.api.rest.app import create_app  # after it is known what a process counts for
+def _application(settings: Settings) -> FastAPI:
+    """The application of this process, its models loaded: what is wrong with one is one line here, not a traceback."""
+    from ramet.api.rest.app import create_app  # in each process after it is known how figures are counted
 
     app = create_app(settings)
-    app.state.server.embedders.load()  # an error of a model is one line here, and a traceback in the server's start
+    app.state.server.embedders.load()
+    return app
+
+
+def _single(app: FastAPI, settings: Settings, listening: socket.socket) -> None:
+    """Serve in this process."""
     running = uvicorn.Server(_config(app, settings, factory=False))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn sends itself again what stopped it, once all is finished
     running.run(sockets=[listening])
-    if not running.started:
-        raise RametError("the server did not start; the log says why")
 
 
 def _several(settings: Settings, listening: socket.socket) -> None:
@@ -120,6 +130,9 @@ def _several(settings: Settings, listening: socket.socket) -> None:
     os.environ.update({**settings.as_environment(), MULTIPROCESS: figures})
     os.environ.pop("RAMET_CONFIG", None)
     try:
-        Multiprocess(_config(FACTORY, settings, factory=True), sockets=[listening]).run()
+        together = Multiprocess(_config(FACTORY, settings, factory=True), sockets=[listening])
+        together.run()
     finally:
         shutil.rmtree(figures, ignore_errors=True)
+    if any(one.exitcode == STARTUP_FAILURE for one in together.processes):
+        raise RametError("the server could not start; the log says why")

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     llm: str = Field(
         default="extractive", min_length=1, description="Who answers: extractive, openai:MODEL@URL or gguf:PATH."
     )
+    llm_timeout_s: Seconds = Field(default=60.0, description="Time of an answer that comes as a stream.")
+    cost_model: Path | None = Field(
+        default=None, description="What answers cost and take: a file by `ramet rag calibrate`."
+    )
 
     max_body_mb: Annotated[float, Field(gt=0, le=4096)] = Field(default=64, description="Largest body of a request.")
     max_batch: Limit = Field(default=10_000, description="Most records of a call.")
@@ -70,7 +74,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(default="json", description="One JSON object a line, or for people.")
     otel: bool = Field(default=False, description="Send traces by OpenTelemetry (extra otel), set up by OTEL_*.")
 
-    @field_validator("data_dir", "backup_dir", "config")
+    @field_validator("data_dir", "backup_dir", "config", "cost_model")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()

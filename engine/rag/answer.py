@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ramet.engine.rag.citations import Citation, cited, says_not_in_context
@@ -81,6 +81,8 @@ class Answer:
 def made(selection: Selection, completion: Completion, seconds: dict[str, float], model: CostModel | None) -> Answer:
     """The answer of what a model said about a selection."""
     checked = cited(completion.text.strip(), selection.chunks)
+    text = checked.text.strip()
+    before = checked.text.index(text)  # a mark that was taken out at the beginning leaves white space
     prompt_tokens = completion.prompt_tokens or selection.tokens
     usage = Usage(
         prompt_tokens=prompt_tokens,
@@ -91,8 +93,8 @@ def made(selection: Selection, completion: Completion, seconds: dict[str, float]
     )
     return Answer(
         question=selection.question,
-        text=checked.text.strip(),
-        citations=checked.citations,
+        text=text,
+        citations=tuple(replace(one, at=one.at - before) for one in checked.citations),
         unknown=checked.unknown,
         in_context=not says_not_in_context(checked.text),
         selection=selection,

@@ -19,6 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from ramet import ArgumentError, CorruptionError, StorageError
 from ramet.engine import keys as module
 from ramet.engine.keys import ALL, RIGHTS, Keys, id_of
+from ramet.storage.keyring import LOOK_S
 from tests.engine.key_process import Other
 
 TENANTS = st.lists(st.sampled_from(["acme", "globex", "*", "ALL", "", "straße", "a" * 480]), max_size=3, unique=True)
@@ -237,6 +238,7 @@ def test_losing_the_last_key_or_the_file_does_not_open_anything(tmp_path):
     keys.revoke(text)
     assert keys.guarded and Keys(tmp_path).guarded
     shutil.rmtree(tmp_path / ".ramet")
+    time.sleep(LOOK_S)
     assert keys.guarded and keys.check(text) is None and keys.list() == []
     assert not Keys(tmp_path).guarded
 
@@ -248,6 +250,7 @@ def test_damage_lets_nobody_in(tmp_path):
     content = path.read_bytes().replace(b'["read"]', b'["evil"]')
     (tmp_path / "other").write_bytes(content)
     os.replace(tmp_path / "other", path)
+    time.sleep(LOOK_S)
     for ask in (lambda: keys.check(text), lambda: keys.guarded, lambda: Keys(tmp_path).check("x"), keys.list):
         with pytest.raises(CorruptionError):
             ask()

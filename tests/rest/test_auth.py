@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import time
 from datetime import timedelta
 
 import httpx
@@ -14,6 +15,7 @@ from ramet.api.rest import auth
 from ramet.api.rest.auth import Principal
 from ramet.api.rest.problems import Refusal
 from ramet.engine.keys import ALL, RIGHTS, Keys, id_of
+from ramet.storage.keyring import LOOK_S
 from tests.engine.key_process import Other
 from tests.rest import probes
 
@@ -190,10 +192,12 @@ def test_losing_the_keys_closes_the_server_and_damage_lets_nobody_in(url, data):
     sound = path.read_bytes()
     (data / "other").write_bytes(sound.replace(b'["acme"]', b'["evil"]'))
     os.replace(data / "other", path)
+    time.sleep(LOOK_S)
     response = post(url, "/v1/probe/read", text)
     assert code(response) == (500, "storage_error")
     assert "keys.mdb" not in response.text and str(data) not in response.text
     shutil.rmtree(data / ".ramet")
+    time.sleep(LOOK_S)
     assert code(post(url, "/v1/probe/read")) == (401, "unauthorized")
     assert code(post(url, "/v1/probe/read", text)) == (401, "unauthorized")
 

@@ -59,7 +59,10 @@ def plain(hits):
         ({"where": {}}, {}),
         ({"text": "rivers"}, {"text": "rivers"}),
         ({"text": "rivers", "mode": "dense"}, {"text": "rivers", "mode": "dense"}),
-        ({"text": "rivers", "fusion": "weighted", "alpha": 0.3}, {"text": "rivers", "fusion": "weighted", "alpha": 0.3}),
+        (
+            {"text": "rivers", "fusion": "weighted", "alpha": 0.3},
+            {"text": "rivers", "fusion": "weighted", "alpha": 0.3},
+        ),
         ({"vector": None, "text": "mountains", "mode": "keyword"}, {"text": "mountains", "mode": "keyword"}),
     ],
 )
@@ -97,7 +100,9 @@ def test_batches(client, world):
     )
     vectors, rest = read_npy(answer.content, 100)
     results = orjson.loads(rest)["results"]
-    assert [hit["id"] for one in results for hit in one["hits"]] == [hit["id"] for one in expected for hit in one["hits"]]
+    assert [hit["id"] for one in results for hit in one["hits"]] == [
+        hit["id"] for one in expected for hit in one["hits"]
+    ]
     at = [int(hit["id"][1:]) for one in results for hit in one["hits"]]
     assert vectors.tobytes() == rows[at].tobytes()
     texts = {"texts": ["rivers", "mountains"], "mode": "keyword", "k": 2, "tenant": "x"}
@@ -143,9 +148,7 @@ def test_wrong_queries(client, world, body, status, code):
 
 def test_numbers_that_json_does_not_have(client, world):
     for content in (b'{"vector": [NaN, 1, 1, 1, 1, 1, 1, 1]}', b'{"vector": [1e999, 1, 1, 1, 1, 1, 1, 1]}', b"", b"[]"):
-        answer = client.post(
-            "/v1/collections/c/query", content=content, headers={"Content-Type": "application/json"}
-        )
+        answer = client.post("/v1/collections/c/query", content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422)
 
 
@@ -155,6 +158,7 @@ def test_concurrent_queries_get_the_answers_of_single_ones(server, client, world
 
     async def asked():
         async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
+
             async def one(i):
                 vector = wrong[i][0] if i in wrong else rows[i].tolist()
                 body = {"vector": vector, "k": 1 + i % 3, "tenant": "x" if i % 2 else "default"}
@@ -182,7 +186,9 @@ def test_a_body_of_any_json_is_answered_or_refused(data):
 
     leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
     values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
-    names = st.sampled_from(["vector", "vectors", "text", "texts", "queries", "k", "where", "ids", "tenant", "metadata"])
+    names = st.sampled_from(
+        ["vector", "vectors", "text", "texts", "queries", "k", "where", "ids", "tenant", "metadata"]
+    )
     body = data.draw(st.dictionaries(names | st.text(), values) | values)
     try:
         content = orjson.dumps(body)

@@ -108,9 +108,7 @@ def test_bytes_in_and_out(client, books):
     assert [(one["id"], one["has_vector"], "vector" in one) for one in records] == [
         (name, True, False) for name in "eab"
     ]
-    refused(
-        client.post(f"{books}/records", content=b"nothing", headers={"Content-Type": NPY}), 400, "invalid_argument"
-    )
+    refused(client.post(f"{books}/records", content=b"nothing", headers={"Content-Type": NPY}), 400, "invalid_argument")
     refused(
         client.post(f"{books}/records", content=npy(rows) + b"{", headers={"Content-Type": NPY}), 422, "invalid_request"
     )

@@ -106,11 +106,15 @@ def test_what_cannot_start_says_why_in_one_line(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "cannot listen on" in failed(data, "--port", taken.getsockname()[1])
-    assert "--embedder" in failed(data, "--port", "0", "--embedder", tmp_path / "no-model").replace(
-        "model:", "--embedder"
-    )
+    assert "there is no folder" in failed(data, "--port", "0", "--embedder", tmp_path / "no-model")
     (tmp_path / "file").write_text("")
     assert "is a file" in failed(tmp_path / "file")
+
+
+def test_several_processes_that_cannot_start_do_not_try_for_ever(tmp_path):
+    with process(tmp_path / "data", "--workers", "2", "--embedder", "static:/no/model", ready=False) as running:
+        assert running.process.wait(120) == 2
+        assert "the log says why" in running.log.read_text("utf-8").splitlines()[-1]
 
 
 def test_without_the_packages_it_names_the_extra(tmp_path):
@@ -142,9 +146,13 @@ def test_with_a_key_it_listens_everywhere_and_asks_for_it(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     Keys(data).create(ALL, "read")
-    with process(data, env={"RAMET_LOG_LEVEL": "warning"}) as running:
+    with process(data) as running:
+        with running.client() as client:
+            assert client.get("/v1/collections").status_code == 401
         assert running.stop() == 0
-    assert "no_key" not in running.log.read_text("utf-8")
+        said = {event["event"]: event for event in events(running)}
+        assert said["listening"]["keys"] is True
+        assert "no_key" not in said
 
 
 def test_the_files_for_deployment_name_what_there_is(tmp_path):

@@ -83,11 +83,33 @@ def test_a_deleted_or_exchanged_file_is_noticed(tmp_path):
     Keyring(tmp_path / "two").insert("b", {})
     assert names(ring) == ["a"]
     os.replace(tmp_path / "two" / ".ramet" / "keys.mdb", ring.path)
+    time.sleep(module.LOOK_S)
     assert names(ring) == ["b"]
     ring.path.unlink()
+    time.sleep(module.LOOK_S)
     assert names(ring) == []
     ring.insert("c", {})
     assert names(ring) == ["c"]
+
+
+def test_a_file_that_is_written_over_in_place_is_noticed_and_ends_no_process(tmp_path):
+    """As `cp` does with a backup: the same inode, empty for a moment, and maybe the same number of transactions."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = Keyring(tmp_path / "one"), Keyring(tmp_path / "two")
+    one.insert("a", {})
+    two.insert("b", {})
+    other = two.path.read_bytes()
+    assert names(one) == ["a"] and one.contents().txn == two.contents().txn
+    for _ in range(3):
+        names(one)
+    with one.path.open("r+b") as file:
+        file.truncate(0)
+        with pytest.raises(CorruptionError):
+            one.contents()
+        file.write(other)
+    time.sleep(module.LOOK_S)
+    assert names(one) == ["b"]
 
 
 def test_damage_is_refused_without_showing_what_is_stored(tmp_path):

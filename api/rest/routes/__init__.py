@@ -7,5 +7,7 @@ ROUTERS = [
     "collections",
     "tenants",
     "backups",
+    "chat",
     "ops",
+    "rag",
 ]
