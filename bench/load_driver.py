@@ -1,8 +1,8 @@
 """The other side of a server: so many connections, each with one request on its way, in a process of its own.
 
-HTTP/1.1 in its simplest form, written for speed: requests are bytes made before, connections are kept, of an answer only
-the status and the length are read while the clock runs. No more than `in_flight` requests are ever unanswered, so an
-overloaded server is not flooded by what piles up.
+HTTP/1.1 in its simplest form, written for speed: requests are bytes made before, connections are kept, of an answer
+only the status and the length are read while the clock runs. No more than `in_flight` requests are ever unanswered, so
+an overloaded server is not flooded by what piles up.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def read_parts(path: Path) -> list[bytes]:
     """Return what `write_parts` wrote."""
     with np.load(path) as saved:
         data, ends = saved["data"].tobytes(), [0, *saved["ends"].tolist()]
-    return [data[start:stop] for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+    return [data[start:stop] for start, stop in pairwise(ends)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ class Run:
         """Number of a request -> its last good answer."""
         self.per_second = [0] * max(1, round(load.seconds))
         self.over = False
+        self.connections: set[Connection] = set()
         self._next = 0
         self._open = load.in_flight
         self._begin = self._end = 0
@@ -102,10 +104,14 @@ class Run:
             await asyncio.sleep(max(0.0, (moment - time.perf_counter_ns()) / 1e9))
             cpu.append((time.process_time(), 0.0 if load.server is None else cpu_clock.seconds(load.server)))
         self.over = True
+        for connection in list(self.connections):
+            connection.rest()
         try:
             await asyncio.wait_for(self._idle.wait(), load.timeout_s)
         except TimeoutError:
             self.statuses[UNANSWERED] += self._open
+        for connection in list(self.connections):
+            connection.abort()
         return self._figures(cpu)
 
     def _figures(self, cpu: list[tuple[float, float]]) -> dict[str, Any]:
@@ -182,13 +188,28 @@ class Connection(asyncio.Protocol):
         """Bytes of the answer with its head; 0 while the head is not there yet."""
         self._body = self._status = self._number = self._begun = 0
         self._asking = self._finished = False
+        self._pause: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Ask for the first time."""
         self._transport = transport
+        self._run.connections.add(self)
         self._ask()
 
+    def rest(self) -> None:
+        """Ask no more, if nothing is on its way: the time is over."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+            self._ask()
+
+    def abort(self) -> None:
+        """Give up an answer that did not come."""
+        self._finished = True
+        self._transport.abort()
+
     def _ask(self) -> None:
+        self._pause = None
         if self._transport.is_closing():
             return  # `connection_lost` goes on
         if self._run.over:
@@ -213,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._run.done(self._number, now - self._begun, now, self._status, self._answer, self._body)
         if self._run.load.wait and self._status in _REFUSED:
             said = _RETRY_AFTER.search(self._answer, 0, self._body)
-            asyncio.get_running_loop().call_later(float(said[1]) if said else 0.0, self._ask)
+            self._pause = asyncio.get_running_loop().call_later(float(said[1]) if said else 0.0, self._ask)
         else:
             self._ask()
 
@@ -230,6 +251,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Count what was not answered, and let another connection take the place."""
+        self._run.connections.discard(self)
+        if self._pause is not None:
+            self._pause.cancel()
         if not self._finished:
             self._finished = True
             self._run.lost(self._asking)

@@ -58,9 +58,7 @@ def ingest(scene: Scene, rows: int = INGEST_ROWS) -> list[dict[str, Any]]:
 def _sides(scene: Scene, stack: ExitStack) -> dict[str, tuple[Serving, Beside]]:
     """Both servers, empty, each with its client."""
     ours = stack.enter_context(ramet_server(emptied(scene.work / "ingest-ramet"), scene.work / "ingest-ramet.log"))
-    theirs = stack.enter_context(
-        chroma_server(emptied(scene.work / "ingest-chroma"), scene.work / "ingest-chroma.log")
-    )
+    theirs = stack.enter_context(chroma_server(emptied(scene.work / "ingest-chroma"), scene.work / "ingest-chroma.log"))
     return {
         "ramet": (ours, stack.enter_context(Beside("server-ingest", {"url": ours.url}))),
         "chroma": (theirs, stack.enter_context(chroma.client(theirs.port))),
@@ -128,6 +126,7 @@ def queries(
     form = Form.of("json", server_requests.single_json(COLLECTION, asked, k), scene.work, server_requests.ramet_rows)
     lines = []
     with ramet_server(ours, scene.work / "queries-ramet.log") as server:
+        driver.warm(server, [form], scene.in_flight)
         for ef in efs:
             with _chroma_at(ef, theirs[0], scene) as (other, collection):
                 their_form = _chroma_form(scene, collection)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,9 @@ from bench.child import Beside
 from bench.datasets import Dataset
 from bench.load_driver import OK, read_parts, write_parts
 from bench.server_process import HOST, Serving
+
+WARM_S = 0.5
+WARM_TURNS = 40
 
 Rows = Callable[[Iterable[bytes], int], np.ndarray]
 
@@ -93,6 +96,22 @@ class Driver:
     ) -> None:
         self._process.__exit__(kind, error, trace)
 
+    def warm(self, server: Serving, forms: Iterable[Form], in_flight: int) -> None:
+        """Load a server that has just started until it has opened and compiled all that it needs; nothing is counted.
+
+        Raises
+        ------
+        RuntimeError
+            When there is no good answer.
+        """
+        for form in forms:
+            for _ in range(WARM_TURNS):
+                turn = self.turn(server, form, in_flight=in_flight, seconds=WARM_S, warm_s=0.0)
+                if len(turn.latencies):
+                    break
+            else:
+                raise RuntimeError(f"no answer to {form.name}: {turn.figures['statuses']} {turn.figures['samples']}")
+
     def turn(
         self, server: Serving, form: Form, *, in_flight: int, seconds: float, warm_s: float, wait: bool = False
     ) -> Turn:
@@ -162,8 +181,3 @@ def recall(scene: Scene, form: Form, turns: Sequence[Turn]) -> float | None:
         return None
     queries = np.concatenate([number * form.per_request + np.arange(form.per_request) for number in last])
     return scene.recall(form.rows(last.values(), scene.k), queries)
-
-
-def named(form: Form, name: str) -> Form:
-    """The same form under another name."""
-    return replace(form, name=name)

@@ -27,9 +27,7 @@ def ingested(database: Any, job: dict[str, Any]) -> dict[str, Any]:
     Ids are row numbers. ``drop``: the collection is deleted again.
     """
     vectors = np.load(job["base"])
-    docs = database.create_collection(
-        job["name"], dim=vectors.shape[1], metric=job["metric"], durability=DURABILITY
-    )
+    docs = database.create_collection(job["name"], dim=vectors.shape[1], metric=job["metric"], durability=DURABILITY)
     watch, cpu = Stopwatch(), time.process_time()
     for part in batches(len(vectors), job["size"]):
         ids = [str(row) for row in range(part.start, part.stop)]

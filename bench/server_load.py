@@ -65,13 +65,12 @@ def load(scene: Scene, folder: Path, driver: Driver) -> list[dict[str, Any]]:
     turns: dict[str, list[Turn]] = {form.name: [] for form in chosen}
     with ramet_server(folder, scene.work / "load.log") as server, Beside("server-embedded", job) as inside:
         inside.receive()
+        driver.warm(server, chosen, scene.in_flight)
         for number in range(scene.rounds):
             embedded.append(inside.ask(EMBEDDED_TIMES))
             for form in chosen:
                 seconds = scene.seconds if form.per_request == 1 else scene.seconds / 2
-                turn = driver.turn(
-                    server, form, in_flight=scene.in_flight, seconds=seconds, warm_s=scene.warm_s
-                )
+                turn = driver.turn(server, form, in_flight=scene.in_flight, seconds=seconds, warm_s=scene.warm_s)
                 turns[form.name].append(turn)
                 _said(number, form, turn)
     first = _embedded_line(scene, embedded)
@@ -112,13 +111,12 @@ def overload(scene: Scene, folder: Path, driver: Driver, limit: int = MAX_IN_FLI
     """
     form = forms(scene)[0]
     with ramet_server(folder, scene.work / "overload.log", max_in_flight=limit) as server:
+        driver.warm(server, [form], scene.in_flight)
         lines = [_overloaded(scene, server, driver, form, limit, wait) for wait in (False, True)]
     return lines
 
 
-def _overloaded(
-    scene: Scene, server: Serving, driver: Driver, form: Form, limit: int, wait: bool
-) -> dict[str, Any]:
+def _overloaded(scene: Scene, server: Serving, driver: Driver, form: Form, limit: int, wait: bool) -> dict[str, Any]:
     seconds, many = scene.seconds / 2, OVER * limit
     before = driver.turn(server, form, in_flight=scene.in_flight, seconds=seconds / 2, warm_s=scene.warm_s)
     during = driver.turn(server, form, in_flight=many, seconds=seconds, warm_s=0.0, wait=wait)

@@ -37,7 +37,9 @@ class Serving:
         Variables of its own.
     """
 
-    def __init__(self, command: Sequence[str], ready: str, log: Path, environment: Mapping[str, str] | None = None):
+    def __init__(
+        self, command: Sequence[str], ready: str, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.port = _free_port()
         self._log = log
         with log.open("w") as out:

@@ -51,11 +51,12 @@ def _intro(part: str, lines: Lines) -> str:
         )
     if part == "chroma":
         return (
-            f"Beside Chroma's server ({head['chroma']}): {data}, the same driver and requests in turns; records go in by "
-            "each one's own client."
+            f"Beside Chroma's server ({head['chroma']}): {data}, the same driver and requests in turns; records "
+            "go in by each one's own client."
         )
     return (
         f"Bodies: {head['rows']:,} x {head['dim']} float32, milliseconds that a client waits, its own "
         "writing or reading of the body included. *json*: written and read by orjson with no more digits than float32 "
-        "has; *json, slow*: by Python's `json` from lists. *All there*: nothing is written, so the body is most of it."
+        "has; *json, slow*: by Python's `json` from lists. *New*: into an empty collection, the making of its index "
+        "included; *replaced*: the same records again; *skipped*: nothing is written, so the body is most of it."
     )
