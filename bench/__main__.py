@@ -19,6 +19,7 @@ from bench.commands import (
     readme,
     refresh,
     scale,
+    server,
     sharing,
     start,
     tenants,
@@ -41,6 +42,7 @@ COMMANDS = (
     ingest,
     rag,
     rag_cross,
+    server,
     refresh,
     readme,
 )

@@ -36,6 +36,9 @@ JOBS = {
     "tenant-memory": "bench.tenant_space:memory_job",
     "revoked": "bench.sharing:reader_job",
     "churn-reader": "bench.churn_reader:reader_job",
+    "server-driver": "bench.load_driver:driver_job",
+    "server-embedded": "bench.server_embedded:embedded_job",
+    "server-ingest": "bench.server_ingest:ingest_job",
 }
 
 

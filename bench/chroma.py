@@ -1,4 +1,7 @@
-"""Chroma in an environment of its own: made on demand, then driven by lines of JSON (`bench/chroma_worker.py`)."""
+"""Chroma in an environment of its own: made on demand, then driven by lines of JSON.
+
+`bench/chroma_worker.py` has the embedded collection, `bench/chroma_client.py` the client of a server.
+"""
 
 import shutil
 import subprocess
@@ -40,5 +43,13 @@ def _run(command: list[str]) -> None:
 def beside(folder: Path) -> Beside:
     """Start a process with the collection in `folder`. A context manager; `Beside.ask` gives it work."""
     folder.mkdir(parents=True, exist_ok=True)
-    script = ROOT / "bench" / "chroma_worker.py"
-    return Beside(command=[str(python()), "-I", str(script), str(folder)])
+    return _worker("chroma_worker.py", str(folder))
+
+
+def client(port: int) -> Beside:
+    """Start a process with a client of the server at a port of this machine (`bench/chroma_client.py`)."""
+    return _worker("chroma_client.py", str(port))
+
+
+def _worker(script: str, argument: str) -> Beside:
+    return Beside(command=[str(python()), "-I", str(ROOT / "bench" / script), argument])

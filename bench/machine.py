@@ -12,7 +12,10 @@ from typing import Any
 
 from bench.child import ROOT
 
-PACKAGES = ("ramet", "numpy", "numba", "lmdb", "faiss-cpu", "hnswlib", "usearch")
+PACKAGES = (
+    "ramet", "numpy", "numba", "lmdb", "faiss-cpu", "hnswlib", "usearch",
+    "fastapi", "uvicorn", "uvloop", "httptools", "orjson", "httpx",
+)  # fmt: skip
 
 
 def describe() -> dict[str, Any]:

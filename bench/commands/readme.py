@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import filter_readme, machine, rag_readme, records, summary, tenant_readme, text_readme
+from bench import filter_readme, machine, rag_readme, records, server_readme, summary, tenant_readme, text_readme
 from bench.child import ROOT
 
 START = "<!-- bench:ann:start -->"
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Fill the blocks, or check them."""
     old = args.readme.read_text(encoding="utf8")
     new = filled(old, block(args.results))
-    for part in (tenant_readme, filter_readme, text_readme, rag_readme):
+    for part in (tenant_readme, filter_readme, text_readme, rag_readme, server_readme):
         new = filled(new, part.block(args.results), part.START, part.END)
     if args.check:
         print("up to date" if new == old else f"{args.readme} is stale: run python -m bench readme")
