@@ -39,10 +39,9 @@ class Contender:
         limit = Limit(tokens=tokens, costs=asked.pool.costs)
         begun = time.perf_counter()
         strategy, parameters = (self.strategy, self.parameters) if self.chooser is None else self.chooser(asked, limit)
-        utility = CoverageUtility(asked.pool)
-        choice = choose(strategy, asked.pool, limit, utility, **parameters)
         if strategy not in ASKING:
-            return choice
+            return choose(strategy, asked.pool, limit, asked.utility, **parameters)
+        choice = choose(strategy, asked.pool, limit, CoverageUtility(asked.pool), **parameters)
         return replace(choice, seconds=time.perf_counter() - begun)
 
 

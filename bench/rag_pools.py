@@ -7,6 +7,7 @@ separator), in tokens of the embedder's tokenizer, which is the default reader o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from bench.rag_tokens import Tokens
 from ramet.engine.rag.coverage import aspects, coverage
 from ramet.engine.rag.pool import Candidate, Pool
 from ramet.engine.rag.prompt import Reader, Template
+from ramet.engine.rag.utility import CoverageUtility
 
 CANDIDATES = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """One question with its candidates."""
 
@@ -30,6 +32,11 @@ class Asked:
     """Numbers of its evidence among the candidates; what is not among them nobody can choose."""
     shown: tuple[str, ...]
     """Title and text of each candidate."""
+
+    @cached_property
+    def utility(self) -> CoverageUtility:
+        """For strategies that need one but ask it nothing."""
+        return CoverageUtility(self.pool)
 
     @property
     def n_gold(self) -> int:

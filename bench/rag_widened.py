@@ -85,7 +85,7 @@ def filled(of: RagSet, pools: Pools, folder: Path) -> Iterator[Rag]:
 
 def asked(rag: Rag, of: RagSet, pools: Pools, numbers: Sequence[int]) -> list[Asked]:
     """Questions with the candidates that `Rag` finds; texts and costs are those of the other runs."""
-    places = {name: place for place, name in enumerate(of.ids)}
+    places, texts = {name: place for place, name in enumerate(of.ids)}, of.texts
     place = Place(("default",), None, "dense")
     out = []
     for number in numbers:
@@ -97,7 +97,7 @@ def asked(rag: Rag, of: RagSet, pools: Pools, numbers: Sequence[int]) -> list[As
                 question=question,
                 pool=_as_elsewhere(pool, found, pools),
                 gold=frozenset(i for i, at in enumerate(found) if at in question.gold),
-                shown=tuple(of.texts[at] for at in found),
+                shown=tuple(texts[at] for at in found),
             )
         )
     return out
