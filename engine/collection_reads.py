@@ -8,10 +8,11 @@ from typing import Any
 from ramet.engine import checks, listing
 from ramet.engine import where as filters
 from ramet.engine.errors import ArgumentError
-from ramet.engine.hits import Records
+from ramet.engine.hits import Reads, Records
 from ramet.engine.opened import Opened
 from ramet.engine.reads import Include
 from ramet.engine.stats import collect
+from ramet.index.kernels.plan import SQ8
 
 
 class CollectionReads:
@@ -90,6 +91,17 @@ class CollectionReads:
     def __bool__(self) -> bool:
         """Always true: an empty collection is a collection."""
         return True
+
+    def reads(self) -> Reads:
+        """What the searches of this process have read of the collection since it was opened here.
+
+        Costs nothing; counts of searches by full-precision vectors alone (``exact=True``) are not in it.
+        """
+        counted, settings = self._opened.residency, self._opened.settings
+        coded = settings.kind == SQ8
+        n_bytes = counted.rows * (settings.dim if coded else settings.vector_bytes)
+        n_bytes += counted.vectors * settings.vector_bytes if coded else 0
+        return Reads(lists=counted.lists, rows=counted.rows, vectors=counted.vectors, bytes=n_bytes)
 
     def stats(self, tenant: str | None = None) -> dict[str, Any]:
         """Sizes, list lengths, recall curves: everything JSON-able.

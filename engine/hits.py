@@ -175,6 +175,20 @@ class Records(list[Record]):
         self.cursor = cursor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What searches have read."""
+
+    lists: int
+    """Posting lists."""
+    rows: int
+    """Rows of these whose code, or vector, was compared."""
+    vectors: int
+    """Full-precision vectors compared."""
+    bytes: int
+    """Of codes and vectors, without what is around them."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
     """A point of the measured recall curve."""

@@ -17,21 +17,35 @@ SWITCH = "RAMET_PREFETCH"
 
 
 class Residency:
-    """Whether the next search should prefetch; races between threads only delay a switch.
+    """Whether the next search should prefetch, and what searches have read.
+
+    Races between threads only delay a switch, or lose a count.
 
     Parameters
     ----------
     may_ask : bool
         Whether the kernel tells this process what is cached: it does so only to those who may write the file. Otherwise
         every extent is asked for, always.
+
+    Attributes
+    ----------
+    lists, rows, vectors : int
+        Posting lists read, rows of them compared, and full-precision vectors compared, since this object was made.
     """
 
-    __slots__ = ("_allowed", "_quiet", "fetch")
+    __slots__ = ("_allowed", "_quiet", "fetch", "lists", "rows", "vectors")
 
     def __init__(self, *, may_ask: bool = True) -> None:
         self._allowed = (1 if may_ask else 2) if os.environ.get(SWITCH, "1") != "0" else 0
         self.fetch = self._allowed
         self._quiet = 0
+        self.lists = self.rows = self.vectors = 0
+
+    def count(self, lists: int, rows: int, vectors: int) -> None:
+        """Add up what a search read."""
+        self.lists += lists
+        self.rows += rows
+        self.vectors += vectors
 
     def note(self, absent: int, faults: int) -> None:
         """Take in what a search saw: spans that were not cached, and major page faults."""

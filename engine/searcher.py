@@ -20,7 +20,7 @@ from ramet.index import defaults
 from ramet.index.kernels.exact import TOGETHER, exact_many
 from ramet.index.kernels.filtered import N_FILTERED, nearest_rows, search_allowed
 from ramet.index.kernels.plan import IP, L2, PLAN, SQ8
-from ramet.index.kernels.search import ABSENT, FAULTS, N_STATS, ROWS, search_many
+from ramet.index.kernels.search import ABSENT, FAULTS, LISTS, N_STATS, RERANKED, ROWS, search_many
 from ramet.index.navigate import GroupNavigator
 from ramet.storage.format import PAGE_BYTES
 from ramet.storage.reader import ListDirectory
@@ -257,6 +257,7 @@ class Searcher:
                 residency.fetch, longest, rows, distances, counted,
             )  # fmt: skip
             residency.note(counted.item(ABSENT), counted.item(FAULTS))
+            residency.count(counted.item(LISTS), counted.item(ROWS), counted.item(RERANKED))
             if stats is not None:
                 stats[:] += counted
 
@@ -313,6 +314,7 @@ class Searcher:
                     residency.fetch, self.longest, rows, distances, stats,
                 )  # fmt: skip
             residency.note(stats.item(ABSENT), stats.item(FAULTS))
+            residency.count(stats.item(LISTS), stats.item(ROWS), stats.item(RERANKED))
             counted.append(stats)
 
         in_pieces(work, n, n_threads, PIECE)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ramet.engine.hits import CurvePoint as CurvePoint
     from ramet.engine.hits import Hit as Hit
     from ramet.engine.hits import Hits as Hits
+    from ramet.engine.hits import Reads as Reads
     from ramet.engine.hits import Record as Record
     from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
@@ -163,6 +164,7 @@ _HOME = {
     "Rag": "ramet.engine.rag.rag",
     "ReadOnlyError": "ramet.storage.errors",
     "Reader": "ramet.engine.rag.prompt",
+    "Reads": "ramet.engine.hits",
     "Record": "ramet.engine.hits",
     "Records": "ramet.engine.hits",
     "RemoteAnswerStream": "ramet.api.client.rag",
@@ -258,6 +260,7 @@ __all__ = [
     "RametError",
     "ReadOnlyError",
     "Reader",
+    "Reads",
     "Record",
     "Records",
     "RemoteAnswerStream",

@@ -12,7 +12,8 @@ from ramet import ArgumentError, MissingPackageError
 
 COLUMNS = ("id", "vector", "document", "metadata", "tenant")
 
-_RECORD_BATCH = 3  # in Arrow's Message.fbs: the header's type, and field 3 of a record batch is its compression
+# Of Arrow's Message.fbs: types of headers, numbers of a message's fields, and of one of a record batch.
+_SCHEMA, _RECORD_BATCH = 1, 3
 _HEADER_TYPE, _HEADER, _COMPRESSION = 1, 2, 3
 
 
@@ -41,7 +42,9 @@ def read_arrow(body: bytes, most: int) -> dict[str, Any]:
         _refuse_compressed(pyarrow, body)
         table = _table(pyarrow, body, most)
         found = {name: _column(pyarrow, name, table.column(name)) for name in table.column_names}
-    except (pyarrow.ArrowException, struct.error, IndexError) as error:
+    except ArgumentError:
+        raise
+    except (pyarrow.ArrowException, struct.error, IndexError, OSError, ValueError) as error:
         raise ArgumentError("body", f"is not an Arrow stream of records: {error}") from error
     if "id" not in found:
         raise ArgumentError("body", "has no column id; every record needs one")
@@ -70,13 +73,11 @@ def _refuse_compressed(pyarrow: Any, body: bytes) -> None:
     for message in pyarrow.ipc.MessageReader.open_stream(body):
         content = message.metadata.to_pybytes()
         table = _Table(content, struct.unpack_from("<I", content)[0])
-        if content[table.at(_HEADER_TYPE)] if table.has(_HEADER_TYPE) else False:
-            kind = content[table.at(_HEADER_TYPE)]
-            header = table.follow(_HEADER)
-            if kind == _RECORD_BATCH and header.has(_COMPRESSION):
-                raise ArgumentError("body", "is compressed; write the stream without compression")
-            if kind not in (1, _RECORD_BATCH):  # 1: the schema; others are dictionaries and tensors
-                raise ArgumentError("body", "has dictionaries or tensors; write plain columns")
+        kind = content[table.at(_HEADER_TYPE)] if table.has(_HEADER_TYPE) else 0
+        if kind not in (_SCHEMA, _RECORD_BATCH):
+            raise ArgumentError("body", "has dictionaries or tensors; write plain columns")
+        if kind == _RECORD_BATCH and table.follow(_HEADER).has(_COMPRESSION):
+            raise ArgumentError("body", "is compressed; write the stream without compression")
 
 
 class _Table:

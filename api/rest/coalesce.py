@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,10 +53,10 @@ class Coalescer:
     ----------
     pool : Pool
     seen : callable, optional
-        Called on the event loop with the number of queries that were answered together.
+        Called on the event loop with the number of queries that were answered together, and the seconds it took.
     """
 
-    def __init__(self, pool: Pool, seen: Callable[[int], None] | None = None) -> None:
+    def __init__(self, pool: Pool, seen: Callable[[int, float], None] | None = None) -> None:
         self._pool = pool
         self._seen = seen
         self._buckets: dict[Ask, deque[Waiting]] = {}
@@ -98,12 +99,19 @@ class Coalescer:
         if not taken:
             return
         wanted = [one for one in taken if not one[1].cancelled()]
+        begin = perf_counter()
         answers = _answers(ask, [vector for vector, _ in wanted]) if wanted else []
+        seconds = perf_counter() - begin
         assert self._loop is not None
-        back(self._loop, self._deliver, ask, len(taken), [future for _, future in wanted], answers)
+        back(self._loop, self._deliver, ask, len(taken), seconds, [future for _, future in wanted], answers)
 
     def _deliver(
-        self, ask: Ask, n_taken: int, futures: list[asyncio.Future[bytes]], answers: list[bytes | BaseException]
+        self,
+        ask: Ask,
+        n_taken: int,
+        seconds: float,
+        futures: list[asyncio.Future[bytes]],
+        answers: list[bytes | BaseException],
     ) -> None:
         """Hand out answers; on the event loop."""
         self._pool.n_waiting -= n_taken
@@ -115,7 +123,7 @@ class Coalescer:
         if not self._buckets.get(ask, True):  # empty: only this loop fills it, so it can be forgotten
             del self._buckets[ask]
         if self._seen is not None:
-            self._seen(n_taken)
+            self._seen(n_taken, seconds)
 
 
 def _answers(ask: Ask, vectors: list[Any]) -> list[bytes | BaseException]:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,10 +104,10 @@ class Commits:
     most_waiting : int
         Writes that may be unanswered at a time.
     seen : callable, optional
-        Called on the event loop with the number of upserts that had one commit.
+        Called on the event loop with the number of upserts that had one commit, and the seconds it took.
     """
 
-    def __init__(self, most_waiting: int = 1_024, seen: Callable[[int], None] | None = None) -> None:
+    def __init__(self, most_waiting: int = 1_024, seen: Callable[[int, float], None] | None = None) -> None:
         self._most_waiting, self._seen = most_waiting, seen
         self._writers: dict[Collection, _Writer] = {}
         self.n_waiting = 0
@@ -150,7 +151,7 @@ class Commits:
             writer.start()
         return job.future
 
-    def _answer(self, jobs: list[_Job], answers: list[Any], n_joined: int) -> None:
+    def _answer(self, jobs: list[_Job], answers: list[Any], n_joined: int, seconds: float) -> None:
         """Hand out answers; on the event loop."""
         for job, answer in zip(jobs, answers, strict=True):
             self.n_waiting -= 1
@@ -160,7 +161,7 @@ class Commits:
             else:
                 deliver(job.future, answer, None)
         if self._seen is not None and n_joined:
-            self._seen(n_joined)
+            self._seen(n_joined, seconds)
 
     def _ended(self, writer: _Writer) -> None:
         """A writer's thread found nothing more to do; what has come meanwhile gets another one."""
@@ -192,7 +193,7 @@ class _Writer:
             joined = self._next()
             wanted = [job for job in joined if not job.future.cancelled()]
             given_up = [job for job in joined if job.future.cancelled()]
-            back(loop, self._answer, given_up, [None] * len(given_up), 0)
+            back(loop, self._answer, given_up, [None] * len(given_up), 0, 0.0)
             if wanted:
                 self._do(wanted, loop)
         back(loop, self._ended, self)
@@ -211,6 +212,7 @@ class _Writer:
     def _do(self, jobs: list[_Job], loop: asyncio.AbstractEventLoop) -> None:
         """Do jobs in one commit; if that fails for the sake of one of them, each in its own."""
         n_joined = len(jobs) if jobs[0].records is not None else 0
+        begin = perf_counter()
         try:
             answers: list[Any] = _done(self.collection, jobs)
         except BaseException as error:
@@ -219,7 +221,7 @@ class _Writer:
                     self._do([job], loop)
                 return
             answers = [error] * len(jobs)
-        back(loop, self._answer, jobs, answers, n_joined)
+        back(loop, self._answer, jobs, answers, n_joined, perf_counter() - begin)
 
 
 class _Joined:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -18,13 +20,15 @@ from ramet import (
     ModelMismatchError,
     Rag,
     RametError,
+    Reads,
     TextEmbedder,
     connect,
+    warmup,
 )
 from ramet.api.rest.coalesce import Coalescer
 from ramet.api.rest.commits import Commits
 from ramet.api.rest.embedders import Embedders
-from ramet.api.rest.logs import logger_of
+from ramet.api.rest.logs import RequestLines, logger_of
 from ramet.api.rest.metrics import Metrics
 from ramet.api.rest.pool import Pool
 from ramet.api.rest.problems import Refusal
@@ -35,6 +39,9 @@ from ramet.api.rest.tracing import Tracing
 from ramet.engine.keys import Keys
 
 T = TypeVar("T")
+
+COUNT_EVERY_S = 1.0
+"""Seconds between looks at what searches have read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ class Server:
         Writes, in order and with commits in common.
     metrics : Metrics
     log : structlog logger
+    request_lines : RequestLines
+        The log's lines about requests.
     ready : bool
         Whether requests are to come: false before `start` is done and once `stop` has begun.
 
@@ -80,18 +89,21 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.log = logger_of(settings)
+        self.request_lines = RequestLines(settings, self.log)
         self.metrics = Metrics()
         self.database = connect(settings.data_dir)
         self.keys = Keys(settings.data_dir)
         self.tracing = Tracing(settings)
-        self.embedders = Embedders(settings)
+        self.embedders = Embedders(settings, self.timed)
         self.rags: Rags | None = None
         self.quarantine = Quarantine()
-        self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work")
-        self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside")
+        self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work", self.metrics.waited)
+        self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside", self.metrics.waited)
         self.searches = Coalescer(self.pool, self.metrics.together)
         self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
+        self._known_reads: dict[str, tuple[Collection, Reads]] = {}
+        self._counting: asyncio.Task[None] | None = None
         self.ready = False
 
     # ------------------------------------------------------------------------------------------ from start to stop
@@ -104,6 +116,8 @@ class Server:
         ArgumentError, MissingPackageError
             A model that the settings name cannot be loaded.
         """
+        if self.settings.warm:
+            _compiled()
         self.embedders.load()
         self.rags = Rags(self.settings.llm, self.settings.cost_model)
         for name in self.database.collections():
@@ -115,6 +129,7 @@ class Server:
     async def start(self) -> None:
         """Make ready for requests."""
         await asyncio.to_thread(self.load)
+        self._counting = asyncio.create_task(self._count())
         self.ready = True
         self.log.info("ready", collections=len(self.database), pid=os.getpid())
 
@@ -122,6 +137,8 @@ class Server:
         """Finish what was begun, and give the files back."""
         self.ready = False
         await self.commits.drain()
+        if self._counting is not None:
+            self._counting.cancel()
         self.pool.close()
         self.aside.close()
         if self.rags is not None:
@@ -129,9 +146,18 @@ class Server:
         await asyncio.to_thread(self.database.close)
         await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
+        self.request_lines.flush()
         self.log.info("stopped", pid=os.getpid())
 
     # ------------------------------------------------------------------------------------------------- collections
+
+    def at_hand(self, name: str) -> Collection | None:
+        """A collection that is open with its embedder, and still the one of that name; None: `opened` has to be asked.
+
+        Looks at no file but for one stat, so it may be asked on the event loop.
+        """
+        found = self._equipped.get(name)
+        return found if found is not None and self.database.is_open(name, found) else None
 
     def opened(self, name: str) -> Collection:
         """A collection with its embedder; nearly free when it is open already.
@@ -197,6 +223,22 @@ class Server:
             except (OSError, RametError):
                 continue  # deleted meanwhile
 
+    async def _count(self) -> None:
+        """Add to the figures, now and then, what searches have read: counting every one would cost them time."""
+        while True:
+            await asyncio.sleep(COUNT_EVERY_S)
+            self.count_reads()
+
+    def count_reads(self) -> None:
+        """Add to the figures what searches have read since the last time."""
+        for name, found in list(self._equipped.items()):
+            now = found.reads()
+            known = self._known_reads.get(name)
+            self._known_reads[name] = (found, now)
+            before = known[1] if known is not None and known[0] is found else Reads(lists=0, rows=0, vectors=0, bytes=0)
+            if now.rows > before.rows:
+                self.metrics.read(name, now.lists - before.lists, now.rows - before.rows, now.bytes - before.bytes)
+
     # ------------------------------------------------------------------------------------------------------ threads
 
     async def run(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -209,6 +251,21 @@ class Server:
         """
         return await self.pool.run(lambda: work(*arguments, **options))
 
+    async def search(self, work: Callable[..., T], *arguments: Any) -> T:
+        """`run`, for what searches: its time is counted as that."""
+
+        def timed() -> T:
+            with self.timed("search"):
+                return work(*arguments)
+
+        return await self.pool.run(timed)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the time inside as a stage of the request, and trace it."""
+        with self.tracing.stage(stage), self.metrics.timed(stage):
+            yield
+
     async def slowly(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Call something that may take minutes on a thread where no search waits behind it.
 
@@ -218,6 +275,12 @@ class Server:
             Too much waits for a thread.
         """
         return await self.aside.run(lambda: work(*arguments, **options))
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> None:
+    """Compile and load the kernels, once for a process: the first request would wait for half a minute."""
+    warmup()
 
 
 def server_of(request: Request) -> Server:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from ramet import Embedder, StaticEmbedder, TextEmbedder
@@ -10,12 +13,14 @@ from ramet.api.rest.settings import Settings
 
 STATIC = "static:"
 
+Timed = Callable[[str], AbstractContextManager[None]]
+
 
 class Embedders:
     """Which embedder a collection is opened with."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._default, self._named = settings.embedder, settings.embedders
+    def __init__(self, settings: Settings, timed: Timed) -> None:
+        self._default, self._named, self._timed = settings.embedder, settings.embedders, timed
         self._loaded: dict[str, TextEmbedder] = {}
         self._lock = threading.Lock()
 
@@ -44,9 +49,44 @@ class Embedders:
         with self._lock:
             found = self._loaded.get(name)
             if found is None:
-                found = self._loaded[name] = _loaded(name)
+                found = self._loaded[name] = _Counted(_loaded(name), self._timed)
             return found
 
 
 def _loaded(name: str) -> Any:
     return StaticEmbedder(name.removeprefix(STATIC)) if name.startswith(STATIC) else Embedder(name)
+
+
+class _Counted:
+    """An embedder whose time is counted as the stage "embed"; in all else the one that is inside."""
+
+    def __init__(self, inside: Any, timed: Timed) -> None:
+        self._inside, self._timed = inside, timed
+        self.identity: str = inside.identity
+        self.dim: int = inside.dim
+        self.max_tokens: int | None = inside.max_tokens
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        """Vectors of documents."""
+        return self._run("embed_documents", texts)
+
+    def embed_queries(self, texts: list[str]) -> Any:
+        """Vectors of queries."""
+        return self._run("embed_queries", texts)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Tokens of each text."""
+        found: list[int] = self._inside.count_tokens(texts)
+        return found
+
+    def _run(self, name: str, *arguments: Any) -> Any:
+        with self._timed("embed"):
+            return getattr(self._inside, name)(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        """What only some embedders have: vectors of tokens."""
+        found = getattr(self._inside, name)
+        return partial(self._run, name) if name.startswith("embed") else found
+
+    def __repr__(self) -> str:
+        return repr(self._inside)

@@ -41,6 +41,7 @@ from ramet import (
     UnknownTenantError,
     WriterBusyError,
 )
+from ramet.api.rest.allowed import allowed
 from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import KINDS, Refusal, body_of, problem
 from ramet.api.rest.request_ids import request_id
@@ -80,6 +81,9 @@ CODES: dict[type[RametError], str] = {
 }
 
 CLIENT_GONE = 499
+
+MOST_IDS = 100
+"""Of those that an error is about."""
 
 _OF_STATUS = {
     404: "not_found",
@@ -134,9 +138,15 @@ async def _of_engine(request: Request, error: Exception) -> Response:
 
 
 def _more(error: RametError) -> dict[str, Any]:
-    """What a language model that failed was to read: it need not be selected again."""
+    """Whose and which records an error is about, so that a client can make it again.
+
+    Also what a language model that failed was to read: it need not be selected again.
+    """
+    found = {name: value for name in ("tenant", "advice") if (value := getattr(error, name, None))}
+    if ids := getattr(error, "ids", None):
+        found["ids"] = list(ids[:MOST_IDS])
     selection = getattr(error, "selection", None)
-    return {} if selection is None else {"selection": selection_of(selection)}
+    return found if selection is None else {**found, "selection": selection_of(selection)}
 
 
 def body_within(request: Request, error: Exception) -> dict[str, Any]:
@@ -189,9 +199,12 @@ async def _of_http(request: Request, error: Exception) -> Response:
     said = str(error.detail or "")
     bare = said in {"", HTTPStatus(error.status_code).phrase}  # as the router raises it
     detail = _OF_ROUTER.get(code, KINDS[code].title.lower()) if bare else said
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := allowed(request.app, request.url.path)):
+        headers["Allow"] = methods
     return problem(
-        _counted(request, code), detail, request_id(request.scope), status=error.status_code,
-        headers=dict(error.headers or {}), path=request.url.path,
+        _counted(request, code), detail, request_id(request.scope), status=error.status_code, headers=headers,
+        path=request.url.path,
     )  # fmt: skip
 
 

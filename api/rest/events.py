@@ -108,3 +108,17 @@ async def _ended(task: asyncio.Future[Any]) -> BaseException | None:
     task.cancel()
     await asyncio.wait((task,))
     return None if task.cancelled() else task.exception()
+
+
+def described(**events: str | dict[str, Any]) -> dict[str, Any]:
+    """What OpenAPI says about a stream: the schema of the JSON in each event, by the event's name."""
+
+    def one(name: str, schema: str | dict[str, Any]) -> dict[str, Any]:
+        inside = {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else schema
+        data = {"type": "string", "contentMediaType": "application/json", "contentSchema": inside}
+        return {
+            "type": "object", "required": ["event", "data"],
+            "properties": {"event": {"const": name}, "data": data},
+        }  # fmt: skip
+
+    return {"schema": {"oneOf": [one(name, schema) for name, schema in events.items()]}}

@@ -105,13 +105,19 @@ class Metrics:
         finally:
             self.stage(name, perf_counter() - begin)
 
-    def together(self, n: int) -> None:
+    def together(self, n: int, seconds: float) -> None:
         """One search answered so many single queries."""
         self._together.observe(n)
+        self.stage("search", seconds)
 
-    def joined(self, n: int) -> None:
+    def joined(self, n: int, seconds: float) -> None:
         """One commit carried so many requests."""
         self._joined.observe(n)
+        self.stage("commit", seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Something waited for a thread."""
+        self.stage("queue", seconds)
 
     def queries(self, collection: str, n: int = 1) -> None:
         """Queries were answered."""

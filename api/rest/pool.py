@@ -7,6 +7,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -42,11 +43,15 @@ class Pool:
         Calls of `run` that may be unanswered at a time.
     name : str
         Of the threads.
+    waited : callable, optional
+        Called on a thread with the seconds that what it takes has waited.
     """
 
-    def __init__(self, n_threads: int, most_waiting: int, name: str) -> None:
-        self.n_threads, self.most_waiting, self._name = n_threads, most_waiting, name
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+    def __init__(
+        self, n_threads: int, most_waiting: int, name: str, waited: Callable[[float], None] | None = None
+    ) -> None:
+        self.n_threads, self.most_waiting, self._name, self._waited = n_threads, most_waiting, name, waited
+        self._work: queue.SimpleQueue[tuple[float, Callable[[], None]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.n_waiting = 0
         """Calls that are not answered yet; counted on the event loop only."""
@@ -57,12 +62,15 @@ class Pool:
             thread = threading.Thread(target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._work.put(work)
+        self._work.put((perf_counter(), work))
 
     def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
+        while (taken := self._work.get()) is not None:
+            begin, work = taken
+            if self._waited is not None:
+                self._waited(perf_counter() - begin)
             work()
-            del work  # what it refers to is not kept until the next one comes
+            del taken, work  # what it refers to is not kept until the next one comes
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Call something on one of the threads; the future has what it returns or raises.

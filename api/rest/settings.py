@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     llm: str = Field(
         default="extractive", min_length=1, description="Who answers: extractive, openai:MODEL@URL or gguf:PATH."
     )
+    warm: bool = Field(default=True, description="Compile and load the kernels before the first request.")
     llm_timeout_s: Seconds = Field(default=60.0, description="Time of an answer that comes as a stream.")
     cost_model: Path | None = Field(
         default=None, description="What answers cost and take: a file by `ramet rag calibrate`."

@@ -53,7 +53,7 @@ def listening() -> socket.socket:
 @contextlib.contextmanager
 def serving(data: Path, change=None, **settings) -> Iterator[Running]:
     """A server on a thread. ``change(app)`` may add routes to the application before it starts."""
-    app = create_app(Settings(data_dir=data, **{"log_level": "error", **settings}))
+    app = create_app(Settings(data_dir=data, **{"log_level": "error", "warm": False, **settings}))
     if change is not None:
         change(app)
     found = listening()
@@ -80,9 +80,8 @@ def process(data: Path, *options: str, env: dict[str, str] | None = None, ready:
     log = data.with_name(f"{data.name}.log")
     command = [sys.executable, "-m", "ramet.api.cli", "serve", str(data), "--port", "0", *options]
     with log.open("w") as out:
-        started = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, **(env or {})}, text=True
-        )
+        variables = {**os.environ, "RAMET_WARM": "false", **(env or {})}
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=out, env=variables, text=True)
     try:
         yield Running(_address(started, log) if ready else "", data, process=started, log=log)
     finally:

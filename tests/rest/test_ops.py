@@ -180,3 +180,46 @@ def test_spans_name_routes_and_statuses_and_no_values(start):
     assert span.attributes["http.response.status_code"] == 200
     assert "acme" not in str([one.to_json() for one in names.values()])
     assert "secret" not in str([one.to_json() for one in names.values()])
+
+
+def test_figures_of_stages_and_of_what_searches_read(start, tmp_path):
+    data = tmp_path / "data"
+    collection(data, n=200)
+    running = start()
+    with running.client() as client:
+        vector = [0.1, 0.2, 0.3, 0.4]
+        for _ in range(3):
+            assert client.post("/v1/collections/docs/query", json={"vector": vector}).status_code == 200
+        answer = client.post("/v1/collections/docs/query", json={"vector": vector, "explain": True})
+        read = answer.json()["explanation"]["tenants"][0]
+        body = {"ids": ["new"], "vectors": [vector]}
+        assert client.post("/v1/collections/docs/records", json=body).status_code == 200
+        found = figures(client.get("/metrics").text)
+    assert found[("ramet_queries_total", "docs")] == 4
+    assert found[("ramet_lists_read_total", "docs")] == 4 * read["lists"]
+    assert found[("ramet_rows_read_total", "docs")] == 4 * read["rows_looked_at"]
+    assert found[("ramet_bytes_read_total", "docs")] == 4 * (4 * read["rows_looked_at"] + 16 * read["vectors_compared"])
+    for stage in ("queue", "search", "commit"):
+        assert found[("ramet_stage_seconds_count", stage)] >= 1
+    assert found[("ramet_stage_seconds_count", "search")] == 4
+    assert found[("ramet_records_written_total", "docs", "upserted")] == 1
+
+
+def test_a_server_embeds_with_the_models_of_its_settings_and_counts_that(start, tmp_path):
+    pytest.importorskip("model2vec")
+    from tests.engine.models import static_model
+
+    model = f"static:{static_model(tmp_path / 'model')}"
+    running = start(embedders={"docs": model, "narrow": model})
+    assert isinstance(running.server.embedder_of("docs"), ramet.TextEmbedder)
+    assert running.server.embedder_of("other") is None
+    with running.client() as client:
+        for name, dim in (("docs", 16), ("narrow", 3)):
+            assert client.post("/v1/collections", json={"name": name, "dim": dim}).status_code in {201, 400}
+        texts = {"texts": ["the quick brown fox jumps over the lazy dog"], "ids": ["fox"]}
+        assert client.post("/v1/collections/docs/texts", json=texts).status_code == 200
+        answer = client.post("/v1/collections/docs/query", json={"text": "quick brown fox", "mode": "dense"})
+        assert answer.json()["hits"]
+        found = figures(client.get("/metrics").text)
+    assert found[("ramet_stage_seconds_count", "embed")] >= 2
+    assert found[("ramet_tokens_total", "embedded")] > 0

@@ -66,9 +66,8 @@ def test_json_in_and_out(client, books):
 
 def test_pages_and_filters(client, books):
     ids = [f"r{i:03d}" for i in range(25)]
-    ok(client.post(f"{books}/records", json={
-        "ids": ids, "vectors": vectors(25).tolist(), "metadata": [{"n": i, "day": {"$date": f"2024-01-{i + 1:02d}"}} for i in range(25)],
-    }))  # fmt: skip
+    days = [{"n": i, "day": {"$date": f"2024-01-{i + 1:02}"}} for i in range(25)]
+    ok(client.post(f"{books}/records", json={"ids": ids, "vectors": vectors(25).tolist(), "metadata": days}))
     seen, cursor = [], None
     while True:
         page = ok(client.get(f"{books}/records", params={"limit": 7, **({"cursor": cursor} if cursor else {})}))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ramet.api.rest.models.fields import NAME_PATTERN, Answer, Body
+from ramet.api.rest.models.fields import NAME_PATTERN, WHOLE, Answer, Body
 from ramet.api.rest.models.rag import (
     DEFAULT_BUDGET,
     MAX_BUDGET,
@@ -76,11 +76,17 @@ class ChatRequest(Choosing):
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool | None = Field(None, description="`chat.completion.chunk` events, then `[DONE]`.")
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1, le=MAX_OUTPUT, description="Most tokens of the answer; default 256.")
-    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_OUTPUT, description="The same by its newer name.")
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_OUTPUT), WHOLE] | None = Field(
+        None, description="Most tokens of the answer; default 256."
+    )
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_OUTPUT), WHOLE] | None = Field(
+        None, description="The same by its newer name."
+    )
     stop: Annotated[str, Field(min_length=1, max_length=256)] | Stops | None = None
-    budget: int = Field(DEFAULT_BUDGET, ge=1, le=MAX_BUDGET, description="Most tokens of the prompt.")
-    n: Literal[1] | None = None
+    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET), WHOLE] = Field(
+        DEFAULT_BUDGET, description="Most tokens of the prompt."
+    )
+    n: Annotated[int, Field(ge=1, le=1), WHOLE] | None = Field(None, description="There is one answer.")
 
     # What clients send unasked. Answers are made at temperature 0 unless the server's model is configured otherwise.
     temperature: float | None = Field(None, ge=0, le=2, description=IGNORED)
@@ -89,7 +95,7 @@ class ChatRequest(Choosing):
     frequency_penalty: float | None = Field(None, ge=-2, le=2, description=IGNORED)
     logit_bias: dict[str, float] | None = Field(None, description=IGNORED)
     logprobs: Literal[False] | None = Field(None, description=IGNORED)
-    seed: int | None = Field(None, description=IGNORED)
+    seed: Annotated[int, WHOLE] | None = Field(None, description=IGNORED)
     user: str | None = Field(None, max_length=512, description=IGNORED)
     safety_identifier: str | None = Field(None, max_length=512, description=IGNORED)
     prompt_cache_key: str | None = Field(None, max_length=512, description=IGNORED)
@@ -200,3 +206,32 @@ class Models(Answer):
 
     object: Literal["list"]
     data: list[Model]
+
+
+class Delta(Answer):
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    annotations: list[Annotation] | None = Field(None, description="In the last one; places refer to `ramet.text`.")
+
+
+class ChunkChoice(Answer):
+    """A piece of the one answer."""
+
+    index: int
+    delta: Delta
+    logprobs: None
+    finish_reason: str | None
+
+
+class ChatCompletionChunk(Answer):
+    """An event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+    ramet: Sources | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ramet.api.rest.models.fields import MAX_QUERIES, NAME_PATTERN, Answer, Body, Tenant, Vector
+from ramet.api.rest.models.fields import MAX_QUERIES, NAME_PATTERN, WHOLE, Answer, Body, Tenant, Vector
 from ramet.api.rest.wire import MAX_DIM
 
 Language = Annotated[str, Field(min_length=2, max_length=16)]
@@ -18,7 +18,9 @@ class NewCollection(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "books", "dim": 3, "metric": "cosine"}]})
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    dim: Annotated[int, Field(ge=1, le=MAX_DIM, description="Left out: that of the server's embedder.")] | None = None
+    dim: Annotated[int, Field(ge=1, le=MAX_DIM), WHOLE] | None = Field(
+        default=None, description="Left out: that of the server's embedder."
+    )
     metric: Literal["cosine", "l2", "ip"] = "cosine"
     dtype: Literal["float32", "float16", "int8", "uint8"] = "float32"
     codes: Literal["auto", "none", "sq8"] = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ramet.api.rest.wire import MAX_DIM
 
@@ -32,6 +32,14 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction is a whole one, however it is written: in JSON, 3.0 and 3 are the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""For whole numbers in bodies, behind their limits: ``Annotated[int, Field(ge=1), WHOLE]``."""
 
 Id = Annotated[str, Field(min_length=1, max_length=480, description="At most 480 bytes in UTF-8.")]
 Tenant = Annotated[str, Field(min_length=1, max_length=480, description="Name of a tenant.")]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from ramet.api.rest.models.fields import (
     MAX_QUERIES,
+    WHOLE,
     Answer,
     Body,
     Include,
@@ -22,12 +23,12 @@ from ramet.api.rest.models.fields import (
 class Options(Body):
     """What a query may say beside its vector or text."""
 
-    k: Annotated[int, Field(ge=1, le=100_000)] = 10
+    k: Annotated[int, Field(ge=1, le=100_000), WHOLE] = 10
     mode: Literal["dense", "keyword", "hybrid"] | None = None
     where: Where | None = None
     tenant: Tenant | Tenants | None = None
     recall: Annotated[float, Field(gt=0, le=1)] | None = None
-    nprobe: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    nprobe: Annotated[int, Field(ge=1, lt=1 << 31), WHOLE] | None = None
     exact: bool = False
     prune: Annotated[float, Field(gt=1)] | None = None
     fusion: Literal["rrf", "weighted"] = "rrf"
@@ -36,7 +37,7 @@ class Options(Body):
     explain: bool = False
 
 
-_ONE = {
+_ONE: dict[str, JsonValue] = {
     "anyOf": [
         {"required": ["vector"], "properties": {"vector": {"type": "array"}}},
         {"required": ["text"], "properties": {"text": {"type": "string"}}},

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ramet.api.rest.models.fields import WHOLE, Body, Tenant, Tenants, Where
 from ramet.api.rest.models.fields import Answer as Described
-from ramet.api.rest.models.fields import Body, Tenant, Tenants, Where
 
 MAX_QUESTION = 16_384
 MAX_BUDGET = 1_000_000
@@ -35,19 +35,27 @@ class Parameters(Body):
 
     price: Weight | None = Field(None, description="greedy, beam, mcts: what a chunk must add.")
     per_token: float | None = Field(None, ge=0, le=2, description="greedy: exponent of the costs.")
-    width: int | None = Field(None, ge=1, le=32, description="beam: sets that are kept.")
+    width: Annotated[int, Field(ge=1, le=32), WHOLE] | None = Field(None, description="beam: sets that are kept.")
     theta: float | None = Field(None, ge=0, le=1, description="mmr: weight of relevance.")
     margin: float | None = Field(None, ge=0, le=1, description="adaptive_k: share at the lower end without gaps.")
-    buffer: int | None = Field(None, ge=0, le=1_000, description="adaptive_k: chunks taken behind the gap.")
+    buffer: Annotated[int, Field(ge=0, le=1_000), WHOLE] | None = Field(
+        None, description="adaptive_k: chunks taken behind the gap."
+    )
     beta: Weight | None = Field(None, description="adagres: weight of redundancy.")
     form: Literal["marginal", "total"] | None = Field(None, description="adagres: how beta is derived.")
     scale: Weight | None = Field(None, description="adagres: factor of the derived beta.")
     floor: float | None = Field(None, ge=-1, le=1, description="adagres: least similarity that counts.")
-    iterations: int | None = Field(None, ge=0, le=1_000, description="mcts: sets that are tried.")
+    iterations: Annotated[int, Field(ge=0, le=1_000), WHOLE] | None = Field(
+        None, description="mcts: sets that are tried."
+    )
     exploration: Weight | None = Field(None, description="mcts: how much is tried that does not look best.")
     cost_weight: Weight | None = Field(None, description="mcts: what tokens count.")
-    batch: int | None = Field(None, ge=1, le=64, description="mcts: sets that are valued together.")
-    max_passes: int | None = Field(None, ge=1, le=1_000, description="mcts: passes of a model, at most.")
+    batch: Annotated[int, Field(ge=1, le=64), WHOLE] | None = Field(
+        None, description="mcts: sets that are valued together."
+    )
+    max_passes: Annotated[int, Field(ge=1, le=1_000), WHOLE] | None = Field(
+        None, description="mcts: passes of a model, at most."
+    )
     deadline_ms: float | None = Field(None, ge=0, le=10_000, description="mcts: when it ends with what it has.")
 
 
@@ -91,7 +99,9 @@ class SelectRequest(Question):
         }
     )  # fmt: skip
 
-    budget: int = Field(ge=1, le=MAX_BUDGET, description="Most tokens of the whole prompt. Never exceeded.")
+    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET), WHOLE] = Field(
+        description="Most tokens of the whole prompt. Never exceeded."
+    )
 
 
 class AnswerRequest(Question):
@@ -106,10 +116,12 @@ class AnswerRequest(Question):
         }
     )
 
-    budget: int | None = Field(None, ge=1, le=MAX_BUDGET, description="Most tokens of the prompt; default 1,024.")
+    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET), WHOLE] | None = Field(
+        None, description="Most tokens of the prompt; default 1,024."
+    )
     cost: float | None = Field(None, gt=0, le=1e9, description="What it may cost, by the server's cost model.")
     latency_ms: float | None = Field(None, gt=0, le=1e9, description="What it may take, by the server's cost model.")
-    max_tokens: int = Field(256, ge=1, le=MAX_OUTPUT, description="Most tokens of the answer.")
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_OUTPUT), WHOLE] = Field(256, description="Most tokens of the answer.")
     stop: Stops = Field(default_factory=list)
     stream: bool = Field(False, description="Server-sent events: selection, token, ..., answer; or error.")
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from ramet.api.rest.models.fields import (
     MAX_BATCH,
+    WHOLE,
     Answer,
     Body,
     Document,
@@ -24,7 +25,7 @@ from ramet.api.rest.models.fields import (
 MAX_PAGE = 1_000
 """Records of a page."""
 
-Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE), WHOLE]
 Cursor = Annotated[str, Field(min_length=1, max_length=1_000, description="`cursor` of the page before.")]
 Owners = Annotated[list[Tenant], Field(min_length=1, max_length=MAX_BATCH)]
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from ramet.api.rest.models.fields import (
     MAX_BATCH,
     NAME_PATTERN,
+    WHOLE,
     Answer,
     Body,
     Id,
@@ -35,8 +36,8 @@ class Texts(Body):
     ids: Annotated[list[Id], Field(max_length=MAX_BATCH)] | None = None
     metadata: Annotated[list[Metadata | None], Field(max_length=MAX_BATCH)] | None = None
     tenant: Tenant | None = None
-    chunk_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    overlap: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    chunk_tokens: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
+    overlap: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] = 0
     on_conflict: OnConflict = "replace"
     token_codes: bool | Literal["auto"] = "auto"
 

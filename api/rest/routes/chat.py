@@ -32,7 +32,18 @@ OWNER = "ramet"
 # What an answer ended with, as the protocol calls it; "no_sources" is an answer that was finished.
 _FINISH = {"length": "length", "content_filter": "content_filter"}
 _MARK = re.compile(r"[\[【][^\]】]*[\]】]")
-_STREAM = {"schema": {"type": "string", "description": "`chat.completion.chunk` events, then `[DONE]`."}}
+_CHUNK = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/ChatCompletionChunk"},
+}
+_STREAM = {
+    "schema": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, _CHUNK]}},
+    }
+}
 
 
 @router.post(

@@ -68,6 +68,7 @@ async def metrics(request: Request, server: Here) -> Any:
     """
     if not _is_from_here(request):
         auth.whole(await auth.principal_of(request), "read")
+    server.count_reads()
     text = await server.run(server.metrics.text, server)
     return Response(text, media_type=CONTENT_TYPE)
 

@@ -55,7 +55,7 @@ async def query(request: Request, name: CollectionName, principal: Asking) -> Re
         content = await server.searches.search(_ask(collection, len(body.vector), tenants, body), body.vector)
         server.metrics.queries(name)
         return Response(content, media_type=JSON)
-    response = await server.run(_one, collection, body, tenants, accepts_npy(request.headers.get("accept")))
+    response = await server.search(_one, collection, body, tenants, accepts_npy(request.headers.get("accept")))
     server.metrics.queries(name)
     return response
 
@@ -86,7 +86,7 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
         at_most(len(each), most, "queries", "queries")
         scoped = [(one, _tenants(principal, one)) for one in each]
         at_most(max(one.k for one in each), server.settings.max_k, "k", "hits")
-        response = await server.run(_each, collection, scoped, binary)
+        response = await server.search(_each, collection, scoped, binary)
         server.metrics.queries(name, len(each))
         return response
     assert isinstance(body, models.QueryBatch | models.QueryTail)
@@ -94,7 +94,7 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
     at_most(n, most, "texts" if vectors is None else "vectors", "queries")
     at_most(body.k, server.settings.max_k, "k", "hits")
     tenants = _tenants(principal, body)
-    response = await server.run(_form, collection, body, vectors, tenants, binary)
+    response = await server.search(_form, collection, body, vectors, tenants, binary)
     server.metrics.queries(name, n)
     return response
 

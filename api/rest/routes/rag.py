@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request
 from ramet import Answer, Selection
 from ramet.api.rest.asking import Asking
 from ramet.api.rest.auth import Asking as Who
-from ramet.api.rest.events import Events, event
+from ramet.api.rest.events import Events, described, event
 from ramet.api.rest.models import rag as models
 from ramet.api.rest.models.fields import CollectionName
-from ramet.api.rest.problems import declared
+from ramet.api.rest.problems import SCHEMA, declared
 from ramet.api.rest.routes.shared import Serving
 from ramet.api.rest.routes.shared import answer as answer_with
 from ramet.api.rest.selected import answer_of, selection_of
@@ -22,12 +22,8 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["answers"])
 SELECTING = ("unknown_collection", "missing_embedder", "model_mismatch", "collection_quarantined")
 ASKING = (*SELECTING, "llm_error", "llm_unavailable", "llm_refused", "llm_response", "llm_timeout")
 
-_STREAM = {
-    "schema": {
-        "type": "string",
-        "description": 'Events `selection`, `token` ({"text"}), then `answer`, or `error` (a problem).',
-    }
-}
+_TOKEN = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
+_STREAM = described(selection="Selection", token=_TOKEN, answer="Answer", error=SCHEMA)
 
 
 @router.post(
