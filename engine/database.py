@@ -159,10 +159,10 @@ class Database:
             found._opened.use(embedder)  # both classes are one unit
         return found
 
-    def is_open(self, name: str) -> bool:
-        """Tell whether `collection` has nothing to open: it returns at once what is open already."""
+    def is_open(self, name: str, collection: Collection) -> bool:
+        """Tell whether `collection` of this name would return this very object; costs one stat."""
         found = self._open.get(name)
-        return found is not None and not found.closed and found._store.is_current()
+        return found is collection and not found.closed and found._store.is_current()
 
     def _opened(self, name: str) -> Collection:
         """The collection that is open under this name, or was closed until now."""

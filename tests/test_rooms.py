@@ -53,13 +53,14 @@ THIRD_PARTY = {
     "engine": {"numpy", "pyroaring"},
     "api": {"numpy", "rich", "typer"},
     "api/rest": {"fastapi", "numpy", "orjson", "pydantic", "starlette"},
-    "api/client": {"httpx", "numpy"},
+    "api/client": {"numpy"},
     "face": set(),
 }
 
 # Third parties that only one file may know: the file that adapts them.
 ONE_FILE: dict[str, str | tuple[str, ...]] = {
     "faiss": "index/navigate_hnsw.py",
+    "httpx": "api/client/transports.py",
     "httpx2": "engine/rag/llm/openai.py",
     "httptools": "api/rest/serve.py",
     "matplotlib": "api/cli/demo_plot.py",

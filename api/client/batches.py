@@ -231,9 +231,9 @@ def sent(
 
 
 def _cut(batch: Batch, together: int) -> list[Batch]:
-    """Parts of at most so many records, the first one last; one at least."""
+    """Parts of at most so many records, the first one last; none when there is nothing to write."""
     size = max(1, together)
-    return [batch.part(first, first + size) for first in range(0, len(batch), size)][::-1] or [batch]
+    return [batch.part(first, first + size) for first in range(0, len(batch), size)][::-1]
 
 
 def _halves(batch: Batch) -> list[Batch]:
@@ -242,6 +242,6 @@ def _halves(batch: Batch) -> list[Batch]:
 
 
 def pieces(values: list[T], size: int) -> Iterator[list[T]]:
-    """A list in pieces; one at least, if only an empty one."""
-    for first in range(0, max(len(values), 1), size):
+    """A list in pieces; none for an empty one."""
+    for first in range(0, len(values), size):
         yield values[first : first + size]

@@ -33,6 +33,7 @@ class Described:
     dim = property(lambda self: self._settings.dim, doc="Dimension of the vectors.")
     metric = property(lambda self: self._settings.metric_name, doc='"cosine", "l2" or "ip".')
     dtype = property(lambda self: self._settings.dtype_name, doc='"float32", "float16", "int8" or "uint8".')
+    language = property(lambda self: self._settings.language, doc="How documents are taken apart into words.")
     durability = property(lambda self: self._settings.durability, doc='"commit" or "batch".')
     codes = property(lambda self: self._settings.codes, doc='What posting lists hold: "none" or "sq8".')
     embedder = property(lambda self: self._facts.embedder, doc="Which model makes vectors of texts, or None.")

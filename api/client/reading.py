@@ -65,8 +65,7 @@ class Reading(CollectionCalls):
     def _by_id(self, names: list[str], rest: dict[str, Any], vectors: bool) -> Operation[Records]:
         found = Records()
         for some in pieces(names, PAGE):
-            if some:
-                found.extend((yield from self._page({"ids": some, **rest}, vectors)))
+            found.extend((yield from self._page({"ids": some, **rest}, vectors)))
         return found
 
     def _paged(self, rest: dict[str, Any], most: int | None, cursor: str | None, vectors: bool) -> Operation[Records]:
@@ -92,7 +91,9 @@ class Reading(CollectionCalls):
     def count(self, tenant: Any = None, *, where: Any = None) -> Operation[int]:
         """Number of records; see `Collection.count`."""
         name = None if tenant is None else arguments.name(tenant, "tenant")
-        body = given(tenant=name, where=filter_of(where))
+        chosen = filter_of(where)
+        # A filter that says nothing is none, but it is asked of one tenant.
+        body = given(tenant=name, where={} if chosen is None and where is not None else chosen)
         return self._post("/records/count", body, lambda reply: int(parsed(reply)["count"]))
 
     def query(self, vectors: Any, k: Any, *, text: Any, mode: Any, where: Any, **options: Any) -> Operation[Hits]:

@@ -58,7 +58,7 @@ class Upkeep(CollectionCalls):
     def calibrate(self, queries: Any, *, tenant: Any) -> Operation[list[CurvePoint]]:
         """Measure the recall curve with own queries; see `Collection.calibrate`."""
         block, _ = query_form(queries, self.facts.settings, "queries")
-        refuse_endless(block, "query")
+        refuse_endless(block, "query", "queries")
         name = None if tenant is None else arguments.name(tenant, "tenant")
         body = {"vectors": block.tolist(), **given(tenant=name)}
         return self._post("/calibrate", body, curve_of, timeout_s=LONG_S)

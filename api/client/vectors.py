@@ -51,7 +51,7 @@ def _with_gaps(vectors: list[Any], settings: Settings) -> Gaps | None:
     return [None if one is None else row for one, row in zip(vectors, block.tolist(), strict=True)]
 
 
-def refuse_endless(block: Array, row: str) -> None:
+def refuse_endless(block: Array, row: str, argument: str = "vectors") -> None:
     """Refuse NaN and infinity, which JSON does not have.
 
     Raises
@@ -61,7 +61,7 @@ def refuse_endless(block: Array, row: str) -> None:
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
         bad = int(np.argmin(finite))
-        raise ArgumentError("vectors", f"{row} {bad} {arguments.why_bad(block[bad])}")
+        raise ArgumentError(argument, f"{row} {bad} {arguments.why_bad(block[bad])}")
 
 
 def narrowed(array: Array, settings: Settings) -> Array:

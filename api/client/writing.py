@@ -44,9 +44,13 @@ class Writing(CollectionCalls):
             """Refuse a wrong argument in any record, as long as none is written."""
             from ramet.engine import records  # loads the compiler, which calls of one request need not
 
-            records.checked(ids, vectors, documents, metadata, "default" if tenant is None else tenant, settings)
+            whose = arguments.DEFAULT_TENANT if tenant is None else tenant
+            records.checked(ids, vectors, documents, metadata, whose, settings)
 
-        return self._written(batch, max(1, min(self.server.max_records, self.server.max_bytes // width)), busy_s, check)
+        together = max(1, min(self.server.max_records, self.server.max_bytes // width))
+        if form is None and self.facts.embedder is not None:
+            together = min(together, TEXTS_TOGETHER)
+        return self._written(batch, together, busy_s, check)
 
     def _written(self, batch: batches.RecordBatch, together: int, busy_s: float, check: Any) -> Operation[UpsertReport]:
         how = Sending(
@@ -54,6 +58,7 @@ class Writing(CollectionCalls):
             path=f"{self.path}/records",
             repeatable=batch.on_conflict != "error",
             busy_s=busy_s,
+            timeout_s=LONG_S if batch.vectors is None else None,
         )
         reports = yield from batches.sent(batch, together, how, upsert_report, check)
         return sum(reports, UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0))
@@ -110,9 +115,17 @@ class Writing(CollectionCalls):
         action = one_of(on_conflict, "on_conflict", CONFLICTS)
         busy_s = arguments.seconds(timeout_s, "timeout_s")
         rest = {**_tenant(tenant), "on_conflict": action, **_chunks(**options)}
-        return self._added(batches.texts(texts, ids, metadata, rest), action, busy_s)
+        batch = batches.texts(texts, ids, metadata, rest)
 
-    def _added(self, batch: batches.TextBatch, action: str, busy_s: float) -> Operation[AddReport]:
+        def check() -> None:
+            """Refuse a wrong document, as long as none is stored."""
+            from ramet.engine import adding
+
+            adding.checked(batch.texts, batch.ids, batch.metadata, arguments.DEFAULT_TENANT)
+
+        return self._added(batch, action, busy_s, check)
+
+    def _added(self, batch: batches.TextBatch, action: str, busy_s: float, check: Any) -> Operation[AddReport]:
         how = Sending(
             server=self.server,
             path=f"{self.path}/texts",
@@ -120,7 +133,7 @@ class Writing(CollectionCalls):
             busy_s=busy_s,
             timeout_s=LONG_S,
         )
-        found = yield from batches.sent(batch, min(TEXTS_TOGETHER, self.server.max_records), how, parsed)
+        found = yield from batches.sent(batch, min(TEXTS_TOGETHER, self.server.max_records), how, parsed, check)
         total = {name: sum(int(one[name]) for one in found) for name in ("documents", "skipped", "chunks", "replaced")}
         return AddReport(
             ids=batch.ids,

@@ -28,7 +28,7 @@ from ramet import (
 from ramet.api.rest.coalesce import Coalescer
 from ramet.api.rest.commits import Commits
 from ramet.api.rest.embedders import Embedders
-from ramet.api.rest.logs import logger_of
+from ramet.api.rest.logs import RequestLines, logger_of
 from ramet.api.rest.metrics import Metrics
 from ramet.api.rest.pool import Pool
 from ramet.api.rest.problems import Refusal
@@ -75,6 +75,8 @@ class Server:
         Writes, in order and with commits in common.
     metrics : Metrics
     log : structlog logger
+    request_lines : RequestLines
+        The log's lines about requests.
     ready : bool
         Whether requests are to come: false before `start` is done and once `stop` has begun.
 
@@ -87,6 +89,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.log = logger_of(settings)
+        self.request_lines = RequestLines(settings, self.log)
         self.metrics = Metrics()
         self.database = connect(settings.data_dir)
         self.keys = Keys(settings.data_dir)
@@ -143,9 +146,18 @@ class Server:
         await asyncio.to_thread(self.database.close)
         await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
+        self.request_lines.flush()
         self.log.info("stopped", pid=os.getpid())
 
     # ------------------------------------------------------------------------------------------------- collections
+
+    def at_hand(self, name: str) -> Collection | None:
+        """A collection that is open with its embedder, and still the one of that name; None: `opened` has to be asked.
+
+        Looks at no file but for one stat, so it may be asked on the event loop.
+        """
+        found = self._equipped.get(name)
+        return found if found is not None and self.database.is_open(name, found) else None
 
     def opened(self, name: str) -> Collection:
         """A collection with its embedder; nearly free when it is open already.

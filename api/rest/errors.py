@@ -82,6 +82,9 @@ CODES: dict[type[RametError], str] = {
 
 CLIENT_GONE = 499
 
+MOST_IDS = 100
+"""Of those that an error is about."""
+
 _OF_STATUS = {
     404: "not_found",
     405: "method_not_allowed",
@@ -135,9 +138,15 @@ async def _of_engine(request: Request, error: Exception) -> Response:
 
 
 def _more(error: RametError) -> dict[str, Any]:
-    """What a language model that failed was to read: it need not be selected again."""
+    """Whose and which records an error is about, so that a client can make it again.
+
+    Also what a language model that failed was to read: it need not be selected again.
+    """
+    found = {name: value for name in ("tenant", "advice") if (value := getattr(error, name, None))}
+    if ids := getattr(error, "ids", None):
+        found["ids"] = list(ids[:MOST_IDS])
     selection = getattr(error, "selection", None)
-    return {} if selection is None else {"selection": selection_of(selection)}
+    return found if selection is None else {**found, "selection": selection_of(selection)}
 
 
 def body_within(request: Request, error: Exception) -> dict[str, Any]:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # Asked by those who watch the server: not counted, so that they get an answer from one that is overloaded.
 UNCOUNTED = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
 
+# Ends of paths whose requests read or write a whole collection, or embed any number of texts.
+SLOW = ("/compact", "/verify", "/backups", "/calibrate", "/maintain", "/texts")
+SLOW_S = 3_600.0
+
 # Ends of paths whose requests use tokens of language models or embedders.
 USING_TOKENS = ("/answer", "/chat/completions", "/texts")
 
@@ -107,7 +111,8 @@ class Deadline:
         if scope["type"] != "http" or task is None:
             await self.app(scope, receive, send)
             return
-        one = _AtWork(task, time.monotonic() + self.seconds)
+        seconds = max(self.seconds, SLOW_S) if scope["path"].endswith(SLOW) else self.seconds
+        one = _AtWork(task, time.monotonic() + seconds)
 
         async def watched(message: Message) -> None:
             one.begun = True

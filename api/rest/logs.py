@@ -6,10 +6,12 @@ only its type and where it was raised, since messages name what they are about. 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import orjson
@@ -30,6 +32,46 @@ def logger_of(settings: Settings, stream: TextIO | None = None) -> Any:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     ).bind()
+
+
+class RequestLines:
+    """Lines about requests, as `logger_of` would write them: one write for all of a turn of the event loop.
+
+    Steps of structlog and a write for each would be a third of the time that the server itself takes for a query.
+
+    Parameters
+    ----------
+    settings : Settings
+    log : structlog logger
+        Writes them where they are for people.
+    stream : text stream, optional
+    """
+
+    def __init__(self, settings: Settings, log: Any, stream: TextIO | None = None) -> None:
+        self._log = log
+        self._by_hand = settings.log_format == "json"
+        self._wanted = logging.getLevelNamesMapping()[settings.log_level.upper()] <= logging.INFO
+        self._out = sys.stderr if stream is None else stream
+        self._lines: list[bytes] = []
+
+    def add(self, **members: Any) -> None:
+        """Note one request; on the event loop."""
+        if not self._wanted:
+            return
+        if not self._by_hand:
+            self._log.info("request", **members)
+            return
+        moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        self._lines.append(orjson.dumps({**members, "event": "request", "level": "info", "timestamp": moment}))
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what there is."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._out.write(b"\n".join([*lines, b""]).decode())
+            self._out.flush()
 
 
 def adopt(settings: Settings) -> None:

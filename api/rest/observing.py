@@ -37,7 +37,7 @@ class Observing:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        with self.server.tracing.request(_Headers(scope)) as span:
+        with self.server.tracing.request(scope["headers"]) as span:
             answer = _Answer(send, request_id(scope))
             begin = perf_counter()
             self.server.metrics.begun()
@@ -63,8 +63,8 @@ class Observing:
 
     def _log(self, scope: Scope, route: str, method: str, status: int, seconds: float) -> None:
         state = scope.get("state", {})
-        self.server.log.info(
-            "request", method=method, route=route, status=status, ms=round(seconds * 1e3, 3),
+        self.server.request_lines.add(
+            method=method, route=route, status=status, ms=round(seconds * 1e3, 3),
             request_id=state.get("request_id"), key=state.get("key_id"),
         )  # fmt: skip
 
@@ -85,14 +85,6 @@ class _Answer:
             self.status = message["status"]
             message = {**message, "headers": [*message.get("headers", ()), (HEADER, self.request_id.encode())]}
         await self._send(message)
-
-
-class _Headers(dict[str, str]):
-    """The headers of a request that belong to traces."""
-
-    def __init__(self, scope: Scope) -> None:
-        names = {b"traceparent", b"tracestate"}
-        super().__init__((name.decode(), value.decode("latin-1")) for name, value in scope["headers"] if name in names)
 
 
 def route_of(scope: MutableMapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ go is set up by OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -20,6 +20,10 @@ class Span(Protocol):
     def done(self, route: str, method: str, status: int, request_id: str) -> None:
         """Name the span after its route, and note how it ended."""
         ...
+
+
+_NAMES = {b"traceparent", b"tracestate"}
+"""Headers of a request that belong to traces."""
 
 
 class _Nothing:
@@ -54,7 +58,7 @@ class Tracing:
             self._provider = _provider(exporter)
             self._tracer = self._provider.get_tracer("ramet")
 
-    def request(self, headers: Mapping[str, str]) -> AbstractContextManager[Span]:
+    def request(self, headers: Iterable[tuple[bytes, bytes]]) -> AbstractContextManager[Span]:
         """The span of a request; part of the caller's trace when its headers name one."""
         return nullcontext(_NOTHING) if self._tracer is None else self._recorded(headers)
 
@@ -63,11 +67,12 @@ class Tracing:
         return nullcontext() if self._tracer is None else self._tracer.start_as_current_span(name)
 
     @contextmanager
-    def _recorded(self, headers: Mapping[str, str]) -> Iterator[Span]:
+    def _recorded(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[Span]:
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        context = TraceContextTextMapPropagator().extract(headers)
+        named = {name.decode(): value.decode("latin-1") for name, value in headers if name in _NAMES}
+        context = TraceContextTextMapPropagator().extract(named)
         with self._tracer.start_as_current_span(
             "request", context=context, kind=SpanKind.SERVER, record_exception=False, set_status_on_exception=False
         ) as span:

@@ -147,6 +147,28 @@ def test_texts_without_ids_get_the_same_ones_in_every_attempt():
     assert max(len(body["texts"]) for body in bodies) <= 128
 
 
+def test_a_wrong_document_in_a_later_request_leaves_nothing_sent():
+    named = {"tenant": None, "on_conflict": "replace", "timeout_s": 1.0}
+    options = {"chunk_tokens": None, "overlap": 0, "token_codes": "auto"}
+    fields = [None] * 199 + [{"_document": "x"}]
+    operation = calls().add_texts(["text"] * 200, None, metadata=fields, **named, **options)
+    error, requests, _ = refused(operation, [])
+    assert isinstance(error, ramet.ArgumentError) and error.argument == "metadata[199]" and not requests
+
+
+def test_what_the_server_embeds_is_sent_in_small_parts():
+    embedding = Calls(server(), facts(embedder="some model"))
+    named = {"metadata": None, "tenant": None, "on_conflict": "replace", "timeout_s": 1.0}
+
+    def counted(request):
+        return reply({"inserted": len(json.loads(request.body)["ids"]), "replaced": 0, "skipped": 0})
+
+    ids = [str(i) for i in range(300)]
+    report, requests, _ = played(embedding.upsert(ids, None, documents=["text"] * 300, **named), counted)
+    assert report.n_inserted == 300 and len(requests) == 3
+    assert len(played(calls().upsert(ids, None, documents=["text"] * 300, **named), counted)[1]) == 1
+
+
 def test_a_batch_of_queries_is_divided_and_put_together():
     def found(request):
         vectors, _ = vectors_and_rest(request.body)

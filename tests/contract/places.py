@@ -54,6 +54,8 @@ class Waited:
         return call
 
     def __len__(self):
+        if hasattr(self._inner, "__aiter__"):
+            raise TypeError("a stream has no length")  # as list() wants to know
         return self.count() if hasattr(self._inner, "count") else len(self.collections())
 
     def __bool__(self):

@@ -8,8 +8,8 @@ import pytest
 import ramet
 
 IDS = [
-    "a/b", "a//b/", "/", "..", ".", "%2F", "a%20b", "a b", " ", "'", '"', "\\", "?x=1#y", "ä", "e\u0301", "🪴🌱", "\u202e",
-    "\n", "\x00", "<b>&amp;</b>", "x" * 480, "ü" * 240, "🪴" * 120, "null", "0", "{}", "*",
+    "a/b", "a//b/", "/", "..", ".", "%2F", "a%20b", "a b", " ", "'", '"', "\\", "?x=1#y", "ä", "e\u0301", "🪴🌱",
+    "\u202e", "\n", "a\n", "a", "\x00", "<b>&amp;</b>", "x" * 480, "ü" * 240, "🪴" * 120, "null", "0", "{}", "*",
 ]  # fmt: skip
 
 FIELDS = {
@@ -61,7 +61,8 @@ def test_vectors_come_back_bit_for_bit(db, dtype, codes):
         np.array([[1, 0, 2, 0, 3, 0, 4, 0]], np.float32)[:, ::2],
         [np.array([1, 2, 3, 4], np.float32)],
     ],
-    ids=["lists", "tuples", "float64", "float16", "big-endian", "int64", "uint8", "by-columns", "strided", "list-of-arrays"],
+    ids=["lists", "tuples", "float64", "float16", "big-endian", "int64", "uint8", "by-columns", "strided",
+         "list-of-arrays"],
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_any_vectors_of_these_numbers_are_taken(db, given, dtype):
@@ -204,8 +205,8 @@ def test_records_without_vectors(docs):
     assert found["c"].tobytes() == np.array([1, 2, 3, 4.1], np.float32).tobytes()
     assert found["e"].tolist() == [4, 3, 2, 1]
     assert set(docs.query([1, 0, 0, 0]).ids) == {"c", "e"}
-    with pytest.raises(ramet.ArgumentError, match="^vectors: row 1 "):
-        docs.upsert(["g", "h"], [None, [np.nan, 0, 0, 1]])
+    with pytest.raises(ramet.ArgumentError, match="^vectors: row 2 "):
+        docs.upsert(["g", "h", "i"], [[1, 0, 0, 0], None, [np.nan, 0, 0, 1]])
 
 
 def test_what_an_upsert_reports(docs):

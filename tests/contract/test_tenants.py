@@ -72,6 +72,15 @@ def test_nothing_is_shared_with_nobody(shared):
     assert shared.revoke([], to="globex", tenant="acme") == 0
 
 
+def test_dropping_a_tenant_drops_no_other(docs):
+    names = ["a", "a\n", "a/", "a/b", "A", " a", "a "]
+    for name in names:
+        docs.upsert(["x"], EYE[:1], tenant=name)
+    while names:
+        assert docs.drop_tenant(names.pop()) == 1
+        assert sorted(docs.tenants()) == sorted(names)
+
+
 def test_a_tenant_is_dropped(shared):
     shared.grant(["a"], to="globex", tenant="acme")
     assert shared.drop_tenant("acme") == 3

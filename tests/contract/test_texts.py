@@ -52,8 +52,9 @@ def test_vectors_are_made_of_documents(texts):
 @pytest.mark.parametrize(
     ("arguments", "argument"),
     [
-        ({"texts": "text"}, "texts"), ({"texts": [3]}, "texts[0]"), ({"ids": ["a", "b"]}, "ids"), ({"ids": [3]}, "ids[0]"),
-        ({"metadata": [{"_document": "x"}]}, "metadata[0]"), ({"metadata": [3]}, "metadata[0]"), ({"overlap": -1}, "overlap"),
+        ({"texts": "text"}, "texts"), ({"texts": [3]}, "texts[0]"), ({"ids": ["a", "b"]}, "ids"),
+        ({"ids": [3]}, "ids[0]"), ({"overlap": -1}, "overlap"),
+        ({"metadata": [{"_document": "x"}]}, "metadata[0]"), ({"metadata": [3]}, "metadata[0]"),
         ({"chunk_tokens": 0}, "chunk_tokens"), ({"on_conflict": "merge"}, "on_conflict"), ({"tenant": ""}, "tenant"),
         ({"token_codes": "yes"}, "token_codes"), ({"token_codes": True}, "token_codes"),
     ],

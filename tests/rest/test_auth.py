@@ -205,4 +205,4 @@ def test_losing_the_keys_closes_the_server_and_damage_lets_nobody_in(url, data):
 def test_the_description_says_how_to_send_a_key(url):
     described = CLIENT.get(url + "/openapi.json").json()
     assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    assert described["paths"]["/v1/probe/{right}"]["post"]["security"] == [{"key": []}]
+    assert described["paths"]["/v1/probe/{right}"]["post"]["security"] == [{"key": []}, {"api-key": []}]

@@ -46,7 +46,7 @@ def test_same_answers(collection, queries, threads):
 
     async def asked():
         pool = Pool(threads, 1000, "test")
-        search = Coalescer(pool, seen.append)
+        search = Coalescer(pool, lambda n, _: seen.append(n))
         futures = [search.search(Ask(collection, len(vector), **ask), vector) for ask, vector in queries]
         found = await asyncio.gather(*futures, return_exceptions=True)
         assert pool.n_waiting == 0 and not search._buckets
@@ -73,7 +73,7 @@ def test_what_waits_is_joined_and_bounded(collection):
 
     async def asked():
         pool = Pool(1, 150, "test")
-        search = Coalescer(pool, seen.append)
+        search = Coalescer(pool, lambda n, _: seen.append(n))
         busy = pool.run(gate.wait)
         ask = Ask(collection, DIM, ("x",))
         futures = [search.search(ask, [0.1 * i] * DIM) for i in range(149)]

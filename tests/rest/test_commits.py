@@ -42,7 +42,7 @@ def test_waiting_upserts_share_a_commit(collection):
     seen, gate = [], threading.Event()
 
     async def written():
-        commits = Commits(seen=seen.append)
+        commits = Commits(seen=lambda n, _: seen.append(n))
         busy = commits.run(collection, gate.wait)
         before = transactions(collection)
         futures = [commits.upsert(collection, upsert([f"r{i}"], [i])) for i in range(100)]

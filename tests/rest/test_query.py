@@ -131,7 +131,7 @@ def test_batches(client, world):
         ({"vector": [1e300] * DIM}, 400, "invalid_argument"),
         ({"vector": [1.0] * DIM, "k": 0}, 422, "invalid_request"),
         ({"vector": [1.0] * DIM, "k": 1001}, 400, "invalid_argument"),
-        ({"vector": [1.0] * DIM, "k": 1.0}, 422, "invalid_request"),
+        ({"vector": [1.0] * DIM, "k": 1.5}, 422, "invalid_request"),
         ({"vector": [1.0] * DIM, "recall": 0.9, "nprobe": 3}, 400, "invalid_argument"),
         ({"vector": [1.0] * DIM, "where": {"$nor": []}}, 400, "invalid_argument"),
         ({"vector": [1.0] * DIM, "tenant": []}, 422, "invalid_request"),

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from pathlib import Path
 
@@ -84,6 +85,47 @@ def test_a_stopping_server_finishes_what_was_begun_and_takes_nothing_new(tmp_pat
     assert not ready.ready
     with pytest.raises(httpx.TransportError):
         running.client().get("/livez")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_in_the_middle_of_writes_loses_no_acknowledged_record(tmp_path, workers):
+    """What was answered with 200 is there, nothing is half-written, nobody got another error than "try again"."""
+    data = tmp_path / "data"
+    acknowledged, statuses, broken = [], [], []
+    with process(data, "--workers", workers) as running:
+        with running.client() as client:
+            assert client.post("/v1/collections", json={"name": "docs", "dim": 4}).status_code == 201
+
+        def write(number):
+            with running.client() as client:
+                for i in range(100_000):
+                    name = f"{number}-{i}"
+                    body = {"ids": [name], "vectors": [[1.0, number, i, 0.5]]}
+                    try:
+                        answer = client.post("/v1/collections/docs/records", json=body)
+                    except httpx.TransportError as error:
+                        broken.append(type(error))
+                        return
+                    statuses.append(answer.status_code)
+                    if answer.status_code == 200:
+                        acknowledged.append(name)
+
+        writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for writer in writers:
+            writer.start()
+        deadline = time.monotonic() + 60
+        while len(acknowledged) < 50:
+            assert time.monotonic() < deadline, (statuses, broken)
+            time.sleep(0.01)
+        assert running.stop() == 0
+        for writer in writers:
+            writer.join(60)
+    assert set(statuses) <= {200, 503}
+    assert len(broken) == len(writers)  # by then nobody listened
+    with ramet.connect(data) as database:
+        docs = database["docs"]
+        assert {record.id for record in docs.get(include=[])} >= set(acknowledged)
+        assert docs.verify().ok
 
 
 def failed(*arguments, **env):

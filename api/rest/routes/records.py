@@ -186,7 +186,7 @@ async def list_records(
 
 
 @router.get(
-    "/collections/{name}/records/{id:path}", operation_id="getRecord", response_model=models.Record,
+    "/collections/{name}/records/{id:anything}", operation_id="getRecord", response_model=models.Record,
     responses={**_READ, **declared("unknown_collection", "unknown_id")},
 )  # fmt: skip
 async def get_record(
@@ -262,7 +262,7 @@ async def count_records(
 ) -> Response:
     """Count records: of a tenant, or, without one and a filter, for keys to all tenants, of all."""
     tenant, where = (None, None) if body is None else (body.tenant, where_of(body.where))
-    everything = tenant is None and where is None and principal.everywhere
+    everything = tenant is None and (body is None or body.where is None) and principal.everywhere
     owner = None if everything else scope(principal, tenant, "read")[0]
     need(principal, "read")
     collection = await opened(server, name)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import orjson
 from fastapi import Depends, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from ramet import ArgumentError, Collection
 from ramet.api.rest.answers import dumps
@@ -15,15 +16,34 @@ from ramet.api.rest.values import given
 
 JSON = "application/json"
 
+
+class Anything(Convertor[str]):
+    """A name that is the rest of a path, with slashes and line ends.
+
+    What Starlette calls a path loses a line end at the end, and so names somebody else.
+    """
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        """The name, as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The name, as it is."""
+        return value
+
+
+register_url_convertor("anything", Anything())
+
 Serving = Annotated[Server, Depends(server_of)]
 """Type of a route's parameter that is to be the server."""
 
 
 async def opened(server: Server, name: str) -> Collection:
     """A collection; on a thread when its files have to be opened."""
-    if server.database.is_open(name):
-        return server.opened(name)
-    return await server.run(server.opened, name)
+    found = server.at_hand(name)
+    return await server.run(server.opened, name) if found is None else found
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

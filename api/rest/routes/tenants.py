@@ -29,7 +29,7 @@ async def list_tenants(server: Serving, principal: Asking, name: CollectionName)
 
 
 @router.get(
-    "/collections/{name}/tenants/{tenant}", operation_id="getTenant", response_model=texts.TenantInfo,
+    "/collections/{name}/tenants/{tenant:anything}", operation_id="getTenant", response_model=texts.TenantInfo,
     responses=declared(*_THERE, "unknown_tenant"),
 )  # fmt: skip
 async def get_tenant(server: Serving, principal: Asking, name: CollectionName, tenant: TenantName) -> Response:
@@ -41,7 +41,7 @@ async def get_tenant(server: Serving, principal: Asking, name: CollectionName, t
 
 
 @router.delete(
-    "/collections/{name}/tenants/{tenant}", operation_id="dropTenant", response_model=records.Deleted,
+    "/collections/{name}/tenants/{tenant:anything}", operation_id="dropTenant", response_model=records.Deleted,
     responses=declared(*_THERE, "unknown_tenant", "writer_busy", "read_only", "storage_full"),
 )  # fmt: skip
 async def drop_tenant(server: Serving, principal: Asking, name: CollectionName, tenant: TenantName) -> Response:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from ramet import ArgumentError
 from ramet.api.rest.auth import Asking, scope
 from ramet.api.rest.commits import WAIT_S
+from ramet.api.rest.limits import spend
 from ramet.api.rest.models import records, texts
 from ramet.api.rest.models.fields import CollectionName
 from ramet.api.rest.problems import declared
@@ -25,7 +26,9 @@ _WRITE = ("unknown_collection", "collection_quarantined", "writer_busy", "read_o
         *_WRITE, "not_owner", "conflict", "missing_embedder", "model_mismatch", "analysis_mismatch", "not_installed"
     ),
 )  # fmt: skip
-async def add_texts(server: Serving, principal: Asking, name: CollectionName, body: texts.Texts) -> Response:
+async def add_texts(
+    request: Request, server: Serving, principal: Asking, name: CollectionName, body: texts.Texts
+) -> Response:
     """Store documents: cut into chunks, embedded, each chunk a record. A document of the same id is replaced."""
     owner = scope(principal, body.tenant, "write")[0]
     at_most(len(body.texts), server.settings.max_batch, "texts", "texts")
@@ -47,6 +50,7 @@ async def add_texts(server: Serving, principal: Asking, name: CollectionName, bo
     )
     server.metrics.written(name, "upserted", report.n_chunks)
     server.metrics.tokens("embedded", report.n_tokens)
+    spend(request.scope, report.n_tokens)
     return answer(
         {
             "ids": report.ids,
