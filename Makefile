@@ -7,13 +7,14 @@ VENV   ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help venv lint format test soak demo bench clean
+.PHONY: help venv lint format test soak fuzz demo bench clean
 
 help:
 	@echo "make venv    make $(VENV) with the development tools"
 	@echo "make lint    ruff (check and format) and mypy"
 	@echo "make test    all tests"
 	@echo "make soak    random operations on live collections, writers killed meanwhile: RAMET_SOAK_STEPS of them (20000)"
+	@echo "make fuzz    schemathesis against a real server, without keys and with two: RAMET_FUZZ_EXAMPLES (100), RAMET_FUZZ_SEED"
 	@echo "make demo    answers from Python's own manual with citations; then recall and latency, plot in build/demo"
 	@echo "make bench   Ramet beside other libraries on real vectors; results in bench/results (compiles hnswlib)"
 	@echo "make format  let ruff rewrite the files"
@@ -64,6 +65,13 @@ soak: venv
 	@echo "RAMET_SOAK_STEPS=$(RAMET_SOAK_STEPS) RAMET_SOAK_SEED=$(RAMET_SOAK_SEED)"
 	RAMET_SOAK_STEPS=$(RAMET_SOAK_STEPS) $(VENV)/bin/pytest -s --timeout=0 --hypothesis-seed=$(RAMET_SOAK_SEED) \
 	  tests/engine/test_live_model.py tests/engine/test_refresh.py
+
+# A seed repeats the same requests; what is found is printed, and in build/fuzz.
+RAMET_FUZZ_EXAMPLES ?= 100
+RAMET_FUZZ_SEED     ?= $(shell date +%s)
+
+fuzz: venv
+	$(VENV)/bin/python -m tests.rest.fuzz --examples $(RAMET_FUZZ_EXAMPLES) --seed $(RAMET_FUZZ_SEED)
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/ramet demo --dir build/demo

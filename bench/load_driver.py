@@ -94,11 +94,9 @@ class Run:
     async def measure(self) -> dict[str, Any]:
         """Send requests until the time is over and all answers are there; return the figures."""
         load = self.load
-        now = time.perf_counter_ns()
-        self._begin = now + round(load.warm_s * 1e9)
+        await asyncio.gather(*(self.connect() for _ in range(load.in_flight)))
+        self._begin = time.perf_counter_ns() + round(load.warm_s * 1e9)
         self._end = self._begin + round(load.seconds * 1e9)
-        for _ in range(load.in_flight):
-            await self.connect()
         cpu: list[tuple[float, float]] = []
         for moment in (self._begin, self._end):
             await asyncio.sleep(max(0.0, (moment - time.perf_counter_ns()) / 1e9))

@@ -60,10 +60,9 @@ def _chroma(axes: Any, lines: Lines) -> None:
         rates.append(line["records_per_s"] if ingest else line["qps"])
         colours.append(_OURS if line["contender"] == "ramet" else _THEIRS)
     axes.barh(names, rates, color=colours)
-    axes.set_xscale("log")
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=8)
-    axes.set_title("beside Chroma's server: records/s, queries/s (log)", fontsize=10)
+    axes.set_title("beside Chroma's server: records/s, queries/s", fontsize=10)
 
 
 def _bodies(axes: Any, lines: Lines) -> None:

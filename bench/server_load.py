@@ -137,6 +137,7 @@ def _overloaded(scene: Scene, server: Serving, driver: Driver, form: Form, limit
         "refused_503": statuses["503"],
         "other": errors(statuses) - n_refused,
         "samples": during.figures["samples"],
+        "usual_in_flight": scene.in_flight,
         "qps_before": usual,
         "qps": rate,
         "refusals_per_s": during.figures["refusals_per_s"],

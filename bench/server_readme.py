@@ -47,7 +47,7 @@ def _intro(part: str, lines: Lines) -> str:
     if part == "overload":
         return (
             f"Overload: {data}, twice as many requests as the server takes at once ({head['limit']}); *before* and "
-            "*after*: queries/s at 64 in flight."
+            f"*after*: queries/s at {head['usual_in_flight']} in flight."
         )
     if part == "chroma":
         return (

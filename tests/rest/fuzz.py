@@ -13,16 +13,19 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from ramet.engine.keys import ALL, Keys
 from tests.engine.models import static_model
 from tests.rest.serving import Running, process
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent  # schemathesis imports fuzz_hooks from the folder two above
 DIM = 3
 PHASES = "examples,coverage,fuzzing,stateful"
 
@@ -68,10 +71,11 @@ def target(folder: Path, **env: str) -> Iterator[Running]:
         yield running
 
 
-def fill(running: Running) -> None:
-    """The collection of the examples, with records of two tenants."""
-    with running.client() as client:
-        client.post("/v1/collections", json={"name": "books", "dim": DIM}).raise_for_status()
+def fill(running: Running, key: str | None = None) -> None:
+    """The collection of the examples, with records of two tenants; what is gone of it is put back."""
+    with running.client(key) as client:
+        collection = {"name": "books", "dim": DIM, "exist_ok": True}
+        client.post("/v1/collections", json=collection).raise_for_status()
         records = "/v1/collections/books/records"
         body = {
             "ids": ["b1", "b2", "b3"],
@@ -83,11 +87,31 @@ def fill(running: Running) -> None:
             client.post(records, json={**body, "tenant": tenant}).raise_for_status()
 
 
+@contextlib.contextmanager
+def kept(running: Running, guarded: bool) -> Iterator[None]:
+    """While the block runs, put back what attacks delete, so that later ones find something."""
+    key = Keys(running.data).create(ALL, ("read", "write", "admin")) if guarded else None
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(1):
+            with contextlib.suppress(httpx.HTTPError):
+                fill(running, key)
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def attack(running: Running, key: str | None, *, examples: int, seed: int, out: Path, phases: str = PHASES,
            options: tuple[str, ...] = ()) -> Outcome:  # fmt: skip
     """Run schemathesis against a server."""
     out.mkdir(parents=True, exist_ok=True)
-    report = out / "report.json"
+    report = out.resolve() / "report.json"
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"),
         "run", f"{running.url}/openapi.json", "--checks", "all", "--phases", phases, "--max-examples", str(examples),
@@ -96,7 +120,10 @@ def attack(running: Running, key: str | None, *, examples: int, seed: int, out: 
     ]  # fmt: skip
     # On a server without keys everybody may do everything, as docs/keys.md says.
     command += ["--exclude-checks", "ignored_auth"] if key is None else ["--header", f"Authorization: Bearer {key}"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    with kept(running, key is not None):
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, cwd=HERE.parents[1], env={**os.environ, "NO_COLOR": "1"}
+        )  # fmt: skip
     text = done.stdout + done.stderr
     (out / "report.txt").write_text(text, "utf-8")
     return outcome(done.returncode, json.loads(report.read_text("utf-8")) if report.exists() else {}, text)

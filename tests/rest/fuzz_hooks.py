@@ -80,3 +80,12 @@ def described_json_is_understood(ctx, response, case):
     meta = case.meta
     if meta is not None and meta.generation.mode.is_positive and case.media_type == "application/json":
         assert response.status_code != 422, f"refused although it has the form described: {response.text}"
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    """Spare what all other requests are about: once it is deleted, they all find nothing."""
+    spared = {"deleteCollection": {"name": ("books",)}, "dropTenant": {"tenant": ("default", "acme")}}
+    for name, values in spared.get(case.operation.definition.raw.get("operationId"), {}).items():
+        if (case.path_parameters or {}).get(name) in values:
+            case.path_parameters[name] = "spare"

@@ -94,7 +94,7 @@ class ChatRequest(Choosing):
     presence_penalty: float | None = Field(None, ge=-2, le=2, description=IGNORED)
     frequency_penalty: float | None = Field(None, ge=-2, le=2, description=IGNORED)
     logit_bias: dict[str, float] | None = Field(None, description=IGNORED)
-    logprobs: Literal[False] | None = Field(None, description=IGNORED)
+    logprobs: bool | None = Field(None, description="Taken, without effect: there are none.")
     seed: Annotated[int, WHOLE] | None = Field(None, description=IGNORED)
     user: str | None = Field(None, max_length=512, description=IGNORED)
     safety_identifier: str | None = Field(None, max_length=512, description=IGNORED)

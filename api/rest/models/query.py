@@ -110,8 +110,6 @@ class QueryBatch(Options):
                 raise ValueError("send queries, each with what is its own, and nothing beside them")
         elif self.vectors is None and self.texts is None:
             raise ValueError("send queries, vectors or texts")
-        elif self.vectors is not None and self.texts is not None and len(self.vectors) != len(self.texts):
-            raise ValueError("send as many texts as vectors")
         return self
 
 
