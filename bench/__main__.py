@@ -16,6 +16,7 @@ from bench.commands import (
     overhead,
     rag,
     rag_cross,
+    rag_reader,
     readme,
     refresh,
     scale,
@@ -41,6 +42,7 @@ COMMANDS = (
     ingest,
     rag,
     rag_cross,
+    rag_reader,
     refresh,
     readme,
 )
