@@ -21,7 +21,6 @@ from bench.rag_texts import normalized
 from ramet.engine.rag.agent import Agent
 
 NAMES = ("topk", "greedy", "auto")
-BUDGETS = (256, 512, 1024)
 ANSWER_TOKENS = 24
 CONTEXT = 4096
 GEMMA = "gemma-3-270m Q4_K_M (base)"
@@ -87,7 +86,7 @@ def served(path: Path | None) -> Iterator[_Served]:
     try:
         import xllamacpp
     except ImportError as error:
-        raise RuntimeError("--reader needs xllamacpp: pip install xllamacpp") from error
+        raise RuntimeError("this needs xllamacpp: pip install xllamacpp") from error
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path or _gemma())
     parameters.n_ctx, parameters.n_parallel = CONTEXT, 1
@@ -107,7 +106,7 @@ def _gemma() -> Path:
     return Path(assemble())
 
 
-def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None) -> Iterator[dict[str, Any]]:
+def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None, budgets: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Answer every question with what each contender selects, under each budget; with all evidence; and with nothing.
 
     Yields
@@ -122,7 +121,7 @@ def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None) -> Iterator[dict[
         yield {"contender": name, "budget": 0} | _answered(llm, pools, orders)
     for one in contenders(agent):
         if one.name in NAMES:
-            for budget in BUDGETS:
+            for budget in budgets:
                 yield {"contender": one.name, "budget": budget} | _answered(llm, pools, _chosen(one, pools, budget))
 
 

@@ -1,13 +1,12 @@
 """``python -m bench rag-cross``: selection with a cross-encoder, by passes."""
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import machine, rag_cross, rag_pools, rag_texts, records, texts
+from bench import machine, rag_cross, rag_texts, records, texts
 from bench.commands import options
-from bench.rag_texts import TEST, TRAIN
+from bench.rag_halves import halves, header
 
 
 def register(subparsers: Any) -> None:
@@ -26,26 +25,17 @@ def run(args: argparse.Namespace) -> int:
     """Teach one model on all sets, and measure every set."""
     where, there = texts.asked(args.text, args.sets)
     print(machine.short(machine.describe()), machine.commit(), flush=True)
-    halves = {name: _halves(where, name, args) for name in there}
-    model = rag_cross.taught(rag_cross.examples([one for train, _ in halves.values() for one in train]))
+    pools = {name: halves(where, name, args.train_questions, widen=False) for name in there}
+    model = rag_cross.taught(rag_cross.examples([one for _, train, _ in pools.values() for one in train]))
     found: list[dict[str, Any]] = []
-    for name, (train, test) in halves.items():
-        run_of = records.Run(
-            command="rag-cross", dataset=name, rows=0, full=True, dim=384, metric="cosine", mode="hot", threads=2,
-            k=rag_pools.CANDIDATES, rounds=1, n_queries=len(test),
-        )  # fmt: skip
-        header = asdict(run_of) | {"model": f"{texts.MODEL}, taught", "n_train": len(train)}
-        found += [header | line for line in rag_cross.lines(model, test, args.budget)]
+    for name, (n, train, every) in pools.items():
+        test = every[: args.questions]
+        head = header("rag-cross", name, n, len(test), len(train)) | {"model": f"{texts.MODEL}, taught"}
+        found += [head | line for line in rag_cross.lines(model, test, args.budget)]
         _say(found[-len(rag_cross.CONTENDERS) :])
     records.write(Path(args.out) / "rag-cross.jsonl", found)
     print(f"-> {Path(args.out) / 'rag-cross.jsonl'}", flush=True)
     return 0
-
-
-def _halves(where: Path, name: str, args: argparse.Namespace) -> tuple[list[rag_pools.Asked], list[rag_pools.Asked]]:
-    of = rag_texts.load(where, name)
-    made = rag_pools.Pools(of)
-    return made.of(of.of(TRAIN)[: args.train_questions]), made.of(of.of(TEST)[: args.questions])
 
 
 def _say(lines: list[dict[str, Any]]) -> None:
