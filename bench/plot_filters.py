@@ -33,7 +33,8 @@ def filters(lines: Lines, path: Path) -> None:
         latency_axis(axes)
     head = lines[0]
     panels[0].set_ylabel(f"single query at recall@{head['k']} 0.95, p50 (us, log)")
-    panels[1].legend(frameon=False, fontsize=9)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     figure.suptitle(f"{head['dataset']} ({head['rows']:,} x {head['dim']}, {head['metric']})", fontsize=11)
     plot.save(figure, path)
 
