@@ -122,8 +122,12 @@ def attack(running: Running, key: str | None, *, examples: int, seed: int, out: 
     command += ["--exclude-checks", "ignored_auth"] if key is None else ["--header", f"Authorization: Bearer {key}"]
     with kept(running, key is not None):
         done = subprocess.run(
-            [*command, *options], capture_output=True, text=True, cwd=HERE.parents[1], env={**os.environ, "NO_COLOR": "1"}
-        )  # fmt: skip
+            [*command, *options],
+            capture_output=True,
+            text=True,
+            cwd=HERE.parents[1],
+            env={**os.environ, "NO_COLOR": "1"},
+        )
     text = done.stdout + done.stderr
     (out / "report.txt").write_text(text, "utf-8")
     return outcome(done.returncode, json.loads(report.read_text("utf-8")) if report.exists() else {}, text)
