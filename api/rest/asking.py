@@ -53,7 +53,7 @@ class Asking:
             return self.server.rag(collection).select(question, budget, **options)
 
         found = await self.server.run(work)
-        self.server.metrics.stage("select", found.seconds)
+        self._selected(found)
         return found
 
     async def prepare(self, collection: str, question: str, body: Choosing, **limits: Any) -> PreparedAnswer:
@@ -69,8 +69,16 @@ class Asking:
             return self.server.rag(collection).prepare(question, **options)
 
         found = await self.server.run(work)
-        self.server.metrics.stage("select", found.selection.seconds)
+        self._selected(found.selection)
         return found
+
+    def _selected(self, selection: Selection) -> None:
+        """Count what selecting took."""
+        metrics = self.server.metrics
+        metrics.stage("select", selection.seconds)
+        for step in selection.trace:
+            if step.get("stage") == "embed":
+                metrics.stage("embed", step["ms"] / 1e3)
 
     def _options(self, body: Choosing) -> dict[str, Any]:
         tenants = scope(self._principal, body.tenant, "read")

@@ -7,6 +7,7 @@ import pytest
 
 import ramet
 from ramet.engine.rag.llm.extractive import NOT_IN_CONTEXT, Extractive
+from ramet.engine.rag.llm.protocol import Completion
 from ramet.engine.rag.prompt import Prompt, Template, quoted
 from tests.engine.llm_server import PIECES, LlmServer
 from tests.engine.word_hash import WordHash
@@ -233,3 +234,34 @@ class Source:
 
     def __init__(self, text):
         self.text = text
+
+
+def test_selected_first_and_asked_for_later(docs, server):
+    rag = by_server(docs, server, "good")
+    prepared = rag.prepare(QUESTION, 300, strategy="topk", max_tokens=33)
+    assert server.asked == []
+    assert prepared.selection.ids == rag.select(QUESTION, 300, strategy="topk").ids
+    assert QUESTION in prepared.prompt.user
+    whole = prepared.answer()
+    assert server.asked[0]["max_tokens"] == 33
+    assert whole.text == rag.answer(QUESTION, 300, strategy="topk", max_tokens=33).text
+    assert list(rag.prepare(QUESTION, 300, strategy="topk").stream()) == PIECES
+
+    async def run():
+        text = [one async for one in rag.prepare(QUESTION, 300, strategy="topk").astream()]
+        return text, (await rag.prepare(QUESTION, 300, strategy="topk").aanswer()).text
+
+    assert asyncio.run(run()) == (PIECES, whole.text)
+
+
+def test_places_of_citations_are_those_of_the_text_that_is_left(docs):
+    """A mark that points to nothing is taken out, also at the very beginning, and the white space with it."""
+
+    class Says(Extractive):
+        def complete(self, prompt, **limits):
+            return Completion(text=" [9] Paris [1] it is [8].", prompt_tokens=1, output_tokens=1, seconds=0.0)
+
+    found = ramet.Rag(docs, llm=Says()).answer(QUESTION, 300, strategy="topk")
+    assert (found.text, found.unknown) == ("Paris [1] it is.", (9, 8))
+    (one,) = found.citations
+    assert found.text[one.at :].startswith("[1]")

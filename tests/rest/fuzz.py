@@ -122,8 +122,12 @@ def attack(running: Running, key: str | None, *, examples: int, seed: int, out: 
     command += ["--exclude-checks", "ignored_auth"] if key is None else ["--header", f"Authorization: Bearer {key}"]
     with kept(running, key is not None):
         done = subprocess.run(
-            [*command, *options], capture_output=True, text=True, cwd=HERE.parents[1], env={**os.environ, "NO_COLOR": "1"}
-        )  # fmt: skip
+            [*command, *options],
+            capture_output=True,
+            text=True,
+            cwd=HERE.parents[1],
+            env={**os.environ, "NO_COLOR": "1"},
+        )
     text = done.stdout + done.stderr
     (out / "report.txt").write_text(text, "utf-8")
     return outcome(done.returncode, json.loads(report.read_text("utf-8")) if report.exists() else {}, text)
@@ -144,24 +148,29 @@ def main() -> int:
     parser.add_argument("--as", dest="attackers", default=",".join(ATTACKERS), help="open, admin, tenant")
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--phases", default=PHASES)
+    parser.add_argument("--chains", type=int, default=60, help="seconds of chains of requests by links, at the end")
     asked, options = parser.parse_known_args()
+    runs = [("all", asked.phases, ())]
+    if asked.chains:
+        runs.append(("chains", "stateful", ("--max-time", str(asked.chains))))
     failed = 0
     for name in asked.attackers.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            with target(place) as running:
-                key = ATTACKERS[name].key(running.data)
-                begin = time.perf_counter()
-                found = attack(running, key, examples=asked.examples, seed=asked.seed, out=asked.out / name,
-                               phases=asked.phases, options=tuple(options))  # fmt: skip
-                (asked.out / name / "server.log").write_text(running.log.read_text("utf-8"), "utf-8")
-        print(
-            f"{name}: {found.operations} operations, {found.cases} requests, {found.failures} failures, "
-            f"{time.perf_counter() - begin:.0f} s, seed {asked.seed}"
-        )
-        if found.code:
-            failed = 1
-            print(found.text)
+        with tempfile.TemporaryDirectory() as folder, target(Path(folder)) as running:
+            key = ATTACKERS[name].key(running.data)
+            for run, phases, more in runs:
+                begin, out = time.perf_counter(), asked.out / name / run
+                found = attack(
+                    running, key, examples=asked.examples, seed=asked.seed, out=out, phases=phases,
+                    options=(*more, *options),
+                )  # fmt: skip
+                print(
+                    f"{name}, {run}: {found.operations} operations, {found.cases} requests, {found.failures} failures, "
+                    f"{time.perf_counter() - begin:.0f} s, seed {asked.seed}", flush=True,
+                )  # fmt: skip
+                if found.code:
+                    failed = 1
+                    print(found.text)
+            (asked.out / name / "server.log").write_text(running.log.read_text("utf-8"), "utf-8")
     return failed
 
 

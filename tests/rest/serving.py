@@ -92,7 +92,7 @@ def process(data: Path, *options: str, env: dict[str, str] | None = None, ready:
 
 def _address(started: subprocess.Popen[str], log: Path) -> str:
     """Where a process says that it listens, once it is ready."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240  # kernels may have to be compiled
     while time.monotonic() < deadline:
         said = log.read_text("utf-8")
         assert started.poll() is None, said
