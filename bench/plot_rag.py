@@ -36,7 +36,8 @@ def rag(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
         for row, (measure, title) in enumerate(SHOWN):
             _panel(grid[row][column], own, measure)
             grid[row][column].set_title(f"{name}: {title}", fontsize=10)
-    grid[0][0].legend(frameon=False, fontsize=8)
+    handles, shown = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, shown, loc="outside lower center", ncols=min(len(shown), 3 * len(names)), frameon=False)
     plot.save(figure, path)
 
 

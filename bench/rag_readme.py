@@ -14,24 +14,53 @@ NONE = "No results yet: `python -m bench rag` makes some."
 BUDGETS = (256, 512, 1024)
 
 
+RUNS = {
+    "rag-widened.jsonl": "as `ramet.Rag` finds them, second hop included",
+    "rag.jsonl": "the nearest ones by exact search, no second hop",
+}
+"""File of results -> what the candidates are."""
+SHOWN = ("topk", "mmr", "adaptive_k", "adagres", "greedy", "beam", "mcts", "auto")
+
+
 def block(folder: Path) -> str:
     """Return Markdown for the results of ``rag`` in `folder`."""
-    path = folder / "rag.jsonl"
-    lines = records.read(path) if path.exists() else []
-    if not lines:
+    runs = {name: records.read(folder / name) for name in RUNS if (folder / name).exists()}
+    if not runs:
         return NONE
-    head = lines[0]
+    head = next(iter(runs.values()))[0]
     out = [
-        f"Evidence recall / all gold in / evidence F1 at a budget (mean tokens used in brackets), on questions of the "
-        f"test half, {head['candidates']} candidates each, {head['model']}, budgets in tokens of {head['reader']} for "
-        "chunks as rendered. *Tuned*: parameters of a baseline chosen on the train half.",
+        "Evidence recall / all gold in / evidence F1 at a budget (mean tokens used in brackets), on questions of the "
+        f"test half, the same candidates for every strategy, {head['model']}, budgets in tokens of {head['reader']} "
+        "for chunks as rendered; in the last column the longest mean time.",
         "",
     ]
-    for name in rag_summary.sets(lines):
-        out += _table(name, rag_summary.of(lines, name))
-    out += ["```text", *(target.rstrip() for target in targets(lines)), "```", ""]
+    for name, lines in runs.items():
+        out += [f"**Candidates: {RUNS[name]}**", ""]
+        for one in rag_summary.sets(lines):
+            out += _table(one, rag_summary.of(lines, one))
+        out += ["```text", *(target.rstrip() for target in targets(lines)), "```", ""]
     readers = records.read(folder / "rag-reader.jsonl") if (folder / "rag-reader.jsonl").exists() else []
-    return "\n".join([*out, *_readers(readers), machine.origin([head, *readers[:1]])])
+    crossed = records.read(folder / "rag-cross.jsonl") if (folder / "rag-cross.jsonl").exists() else []
+    heads = [lines[0] for lines in (*runs.values(), readers, crossed) if lines]
+    return "\n".join([*out, *_crossed(crossed), *_readers(readers), machine.origin(heads)])
+
+
+def _crossed(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not lines:
+        return []
+    out = [
+        f"With a cross-encoder ({lines[0]['model']}) as utility, budget {lines[0]['budget']}: F1, its difference from "
+        "the beam's with its 95 % interval, passes of the model, seconds a question.",
+        "",
+        "| set | contender | F1 | less the beam's | passes | at most | s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in lines:
+        mean, low, high = one["f1_less_beam"]
+        cells = [f"{one['dataset']} ({one['n_queries']} questions)", one["contender"], f"{one['f1']:.3f}"]
+        cells += [f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]", f"{one['passes']:.0f}", f"{one['most_passes']:.0f}"]
+        out.append("| " + " | ".join([*cells, f"{one['ms'] / 1e3:.2f}"]) + " |")
+    return [*out, ""]
 
 
 def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -40,7 +69,8 @@ def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
         f"| {name} ({lines[0]['n_queries']} questions) | " + " | ".join(map(str, shown)) + " | ms |",
         "|---" * (2 + len(shown)) + "|",
     ]
-    for contender in dict.fromkeys(line["contender"] for line in lines):
+    there = {line["contender"] for line in lines}
+    for contender in (name for name in SHOWN if name in there):
         own = [line_of(lines, contender, budget) for budget in shown]
         cells = [f"{one['recall']:.3f} / {one['all_gold']:.3f} / {one['f1']:.3f} ({one['tokens']:.0f})" for one in own]
         out.append("| " + " | ".join([contender, *cells, f"{max(one['ms'] for one in own):.1f}"]) + " |")
