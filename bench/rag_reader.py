@@ -107,7 +107,7 @@ def _gemma() -> Path:
 
 
 def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None, budgets: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Answer every question with what each contender selects, under each budget; with all evidence; and with nothing.
+    """Answer every question with what each contender selects; with all evidence among the candidates; with nothing.
 
     Yields
     ------
@@ -116,7 +116,7 @@ def run(llm: Llm, pools: Sequence[Asked], agent: Agent | None, budgets: Sequence
     """
     for name, orders in (
         ("nothing", [() for _ in pools]),
-        ("all evidence", [tuple(sorted(one.gold)) for one in pools]),
+        ("all evidence found", [tuple(sorted(one.gold)) for one in pools]),
     ):
         yield {"contender": name, "budget": 0} | _answered(llm, pools, orders)
     for one in contenders(agent):

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.rag_measure import MEASURES, Chooser, Contender, Difference, Table, cut, difference, filled_up, measured
 from bench.rag_pools import Asked
+from ramet.engine.rag import agent as agent_of
 from ramet.engine.rag.agent import Agent
 
 BUDGETS = (128, 256, 512, 1024, 2048)
@@ -15,16 +16,23 @@ HALF_OF = 1024
 """The budget of which half the tokens of `topk` are tried."""
 BASELINES = ("topk", "mmr", "adagres")
 FILLED = "greedy, filled"
+TUNED = ", tuned"
 AUTO = "auto"
 OURS = ("greedy", FILLED, "beam", "mcts", AUTO)
 FIXED = ("topk", "mmr", "adaptive_k", "adagres", "greedy", "beam", "mcts")
-"""Strategies with their default parameters: what `auto` is held to."""
-GRIDS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+"""Strategies with their default parameters; `auto` is held to these, and to those that are tuned on train."""
+GRIDS: dict[str, Sequence[Mapping[str, Any]]] = {
     "topk": [{}],
     "mmr": [{"theta": theta} for theta in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)],
     "adagres": [{"form": form, "scale": scale} for form in ("marginal", "total") for scale in (0.25, 0.5, 1.0, 2.0)],
 }
 """What a baseline is tuned over."""
+OWN_GRIDS: dict[str, Sequence[Mapping[str, Any]]] = {
+    name: [{parameter: value} for value in values]
+    for name, (parameter, values) in agent_of.GRIDS.items()
+    if name in ("greedy", "beam", "adaptive_k")
+}
+"""And the others, for F1: what `auto` is held to as well, since it may choose among these values."""
 F1, RECALL = "f1", "recall"
 
 
@@ -94,7 +102,8 @@ def run(
     """
     tuned = {measure: {name: _tuned(name, train, measure, budgets) for name in BASELINES} for measure in (F1, RECALL)}
     every = contenders(agent)
-    every += [replace(tuned[F1][name], name=f"{name}, tuned") for name in BASELINES if len(GRIDS[name]) > 1]
+    every += [replace(tuned[F1][name], name=name + TUNED) for name in BASELINES if len(GRIDS[name]) > 1]
+    every += [replace(_tuned(name, train, F1, budgets), name=name + TUNED) for name in OWN_GRIDS]
     out = Measured(results=[], halves=[], tuned=_said(tuned), pool=_pool(test))
     for budget in budgets:
         same = [_result(one, train, test, [budget] * 2, budget) for one in every]
@@ -119,7 +128,7 @@ def _result(one: Contender, train: Sequence[Asked], test: Sequence[Asked], each:
 
 def _tuned(name: str, train: Sequence[Asked], measure: str, budgets: Sequence[int]) -> Contender:
     """The baseline with those parameters that are best on train, on average over the budgets."""
-    grid = [Contender(name=name, strategy=name, parameters=parameters) for parameters in GRIDS[name]]
+    grid = [Contender(name=name, strategy=name, parameters=parameters) for parameters in (GRIDS | OWN_GRIDS)[name]]
     if len(grid) == 1:
         return grid[0]
     return max(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.rag_runs import BASELINES, FIXED, HALF_OF, OURS
+from bench.rag_runs import BASELINES, FIXED, HALF_OF, OURS, TUNED
 from bench.rag_texts import MULTI_HOP
 from bench.summary import number
 
@@ -140,11 +140,13 @@ def _auto(of_run: Lines) -> list[str]:
         lines = of(of_run, name)
         if all(line["contender"] != "auto" for line in lines):
             continue
+        tuned = {line["contender"] for line in lines if line["contender"].endswith(TUNED)}
+        fixed = (*FIXED, *sorted(tuned))
         means = {
             one: sum(line["f1"] for line in lines if line["contender"] == one) / len(budgets(lines))
-            for one in (*FIXED, "auto")
+            for one in (*fixed, "auto")
         }
-        best = max(FIXED, key=lambda one: means[one])
+        best = max(fixed, key=lambda one: means[one])
         what = f"{name}: F1 of auto {means['auto']:.3f}, of the best fixed strategy ({best}) {means[best]:.3f}, "
         out.append(_said(f"{what}at most {AUTO_WITHIN:g} below", means["auto"] >= means[best] - AUTO_WITHIN))
     return out

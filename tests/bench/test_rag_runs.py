@@ -149,6 +149,8 @@ def test_targets_of_rag_are_judged():
     assert len(verdicts) == 7 and all(one.startswith("  met") for one in verdicts), said
     worse = [one | {"against": line("x", 1, ours=True, low=-0.01)["against"]} if one["ours"] else one for one in lines]
     assert rag_summary.targets(worse)[0].startswith("  MISSED")
+    better = [*lines, *(line("beam, tuned", budget, f1=0.62) for budget in (512, 1024))]
+    assert [one[:8] for one in rag_summary.targets(better) if "F1 of auto" in one] == ["  MISSED"]
     slower = [one | {"ms": 51.0} for one in lines]
     assert rag_summary.targets(slower)[-1].startswith("  MISSED")
 
@@ -217,7 +219,12 @@ def test_a_run_measures_trains_and_writes(where, tmp_path, capsys):
     assert agent.exists() and (out / "rag-musique.png").stat().st_size > 10_000
     lines = records.read(out / "rag-musique.jsonl")
     names = {one["contender"] for one in lines}
-    assert names == {*rag_runs.FIXED, rag_runs.FILLED, rag_runs.AUTO, "mmr, tuned", "adagres, tuned"}
+    assert names == {
+        *rag_runs.FIXED,
+        rag_runs.FILLED,
+        rag_runs.AUTO,
+        *(f"{one}, tuned" for one in ("mmr", "adagres", "greedy", "beam", "adaptive_k")),
+    }
     for one in lines:
         assert one["half"] or one["tokens"] <= one["budget"]
         assert one["n_queries"] + one["n_train"] == 24
