@@ -15,8 +15,8 @@ from bench import texts
 from bench.rag_measure import Table, checked, difference, judged
 from bench.rag_pools import Asked
 from ramet.engine.rag.choice import Limit
-from ramet.engine.rag.scored import CrossEncoderUtility
 from ramet.engine.rag.strategies import choose
+from ramet.engine.rag.utility import CrossEncoderUtility
 
 MOST_PASSES = 50
 CONTENDERS: Mapping[str, tuple[str, dict[str, Any]]] = {

@@ -69,7 +69,8 @@ def upsert(
                 report = from_npy(docs, source, ids, tenant, on_conflict)
     seconds = perf_counter() - started
     if as_json:
-        print_json({"collection": str(collection), "tenant": tenant, "report": report, "seconds": seconds})
+        done = {name: getattr(report, name) for name in ("n_inserted", "n_replaced", "n_skipped")}
+        print_json({"collection": str(collection), "tenant": tenant, "report": done, "seconds": seconds})
         return
     counts = f"{report.n_inserted:,} inserted, {report.n_replaced:,} replaced, {report.n_skipped:,} skipped"
     whose = "" if is_lines(source) else f", tenant {tenant!r}"  # each line may name its own
