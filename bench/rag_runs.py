@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.rag_measure import MEASURES, Chooser, Contender, Difference, Table, cut, difference, filled_up, measured
 from bench.rag_pools import Asked
-from ramet.engine.rag import agent as agent_of
+from ramet.engine.rag.agent import GRIDS as CHOICES
 from ramet.engine.rag.agent import Agent
 
 BUDGETS = (128, 256, 512, 1024, 2048)
@@ -29,7 +29,7 @@ GRIDS: dict[str, Sequence[Mapping[str, Any]]] = {
 """What a baseline is tuned over."""
 OWN_GRIDS: dict[str, Sequence[Mapping[str, Any]]] = {
     name: [{parameter: value} for value in values]
-    for name, (parameter, values) in agent_of.GRIDS.items()
+    for name, (parameter, values) in CHOICES.items()
     if name in ("greedy", "beam", "adaptive_k")
 }
 """And the others, for F1: what `auto` is held to as well, since it may choose among these values."""
