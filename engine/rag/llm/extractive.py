@@ -108,7 +108,7 @@ class Extractive(InThreads):
         text = "\n".join(lines) or f"{NOT_IN_CONTEXT.capitalize()}."
         return Completion(
             text=text,
-            prompt_tokens=self._tokens(prompt.text),
+            prompt_tokens=0,  # nothing is read as tokens: the budget's count holds
             output_tokens=self._tokens(text),
             seconds=time.perf_counter() - started,
             finish=finish,
