@@ -143,6 +143,10 @@ class Reader:
             raise ArgumentError("reader", f"is a {type(source).__name__}; pass a function from a text to its tokens")
         return cls(lambda texts: [int(one(text)) for text in texts], overhead=int(getattr(source, "overhead", 0)))
 
+    def beside(self, overhead: int) -> Reader:
+        """The same for a chat format that adds so many tokens to a prompt, unless this one allows for more."""
+        return self if overhead <= self.overhead else Reader(self._count_tokens, overhead=overhead)
+
     def count(self, text: str) -> int:
         """Tokens of a text."""
         return self.counts((text,))[0]

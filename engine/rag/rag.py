@@ -91,7 +91,7 @@ class Rag(Answering):
         self.llm = llm_of(llm, self.embedder)
         self.template = template or Template()
         own = self.llm if getattr(self.llm, "count", None) is not None else self.embedder
-        self.reader = Reader.of(own if reader is None else reader)
+        self.reader = Reader.of(own if reader is None else reader).beside(self.llm.overhead)
         self.n_candidates = positive(n_candidates, "n_candidates", MOST_CANDIDATES)
         self.cost_model = cost_model
         self._memory = Memory()

@@ -8,7 +8,7 @@ import pytest
 import ramet
 from ramet.engine.rag.llm.extractive import NOT_IN_CONTEXT, Extractive
 from ramet.engine.rag.llm.protocol import Completion
-from ramet.engine.rag.prompt import Prompt, Template, quoted
+from ramet.engine.rag.prompt import Prompt, Reader, Template, quoted
 from tests.engine.llm_server import PIECES, LlmServer
 from tests.engine.word_hash import WordHash
 
@@ -64,6 +64,20 @@ def test_an_extractive_answer_quotes_and_cites(docs):
     assert found.to_dict()["citations"][0]["document"] == "paris"
 
 
+def test_an_extractive_answer_reads_what_the_budget_counted(docs):
+    """An embedder's own marks are no tokens of the prompt, and whoever counts budgets counts what was read."""
+
+    class Marks(WordHash):
+        def count_tokens(self, texts):
+            return [n + 2 for n in super().count_tokens(texts)]
+
+    for options in ({"embedder": Marks()}, {"reader": len}):
+        rag = ramet.Rag(docs, llm=Extractive(options.get("embedder")), **options)
+        budget = rag.select(QUESTION, 10_000, strategy="topk").tokens
+        found = rag.answer(QUESTION, budget, strategy="topk")
+        assert found.usage.prompt_tokens == found.selection.tokens == budget
+
+
 def test_what_the_sources_do_not_hold_is_not_made_up(docs):
     found = lexical(docs).answer("Which volcano destroyed Pompeii?", 300)
     assert found.text.lower().startswith(NOT_IN_CONTEXT)
@@ -83,7 +97,7 @@ def test_nobody_is_asked_when_nothing_was_selected(docs, server):
 
 def test_an_answer_of_a_server_with_its_citations_checked(docs, server):
     model = ramet.CostModel(backend="x", prices=ramet.Prices(input_per_million=1e6, output_per_million=2e6))
-    found = by_server(docs, server, "good", cost_model=model).answer(QUESTION, 60, max_tokens=33, strategy="topk")
+    found = by_server(docs, server, "good", cost_model=model).answer(QUESTION, 76, max_tokens=33, strategy="topk")
     assert found.usage.cost == 40 + 2 * 12
     assert (found.usage.prompt_tokens, found.usage.output_tokens) == (40, 12)
     n = len(found.selection.chunks)
@@ -163,6 +177,16 @@ def test_a_hostile_chunk_stays_quoted_data(docs, server):
         f"[{i + 1}" for i in range(len(found.selection.chunks))
     ]
     assert "<|im_end|>" not in content and "</s>" not in content and "[/INST]" not in content
+
+
+def test_the_chat_format_counts_whoever_counts_the_text(docs, server):
+    rag = by_server(docs, server, "good")
+    text = rag.template.render(QUESTION, ())
+    for reader, n in ((None, len(text.split())), (len, len(text)), (Reader.of(len), len(text))):
+        with pytest.raises(ramet.ArgumentError, match=f" {n + rag.llm.overhead}; pass more"):
+            by_server(docs, server, "good", reader=reader).select(QUESTION, n + rag.llm.overhead - 1)
+    known = Reader(lambda texts: [len(text) for text in texts], overhead=99)  # which is as its owner says
+    assert by_server(docs, server, "good", reader=known).reader is known
 
 
 def test_the_template_can_be_another(docs, server):
