@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 import ramet
+from ramet.engine.rag.citations import cited
 from ramet.engine.rag.llm.extractive import NOT_IN_CONTEXT, Extractive
 from ramet.engine.rag.llm.protocol import Completion
 from ramet.engine.rag.prompt import Prompt, Reader, Template, quoted
+from ramet.engine.rag.selection import SelectedChunk
 from tests.engine.llm_server import PIECES, LlmServer
 from tests.engine.word_hash import WordHash
 
@@ -251,6 +253,18 @@ def test_extractive_by_itself():
 def test_marks_in_a_source_cite_nothing():
     prompt = Template().prompt("Where is the capital of France?", [Source("The capital of France is Paris [3] [12].")])
     assert Extractive().complete(prompt).text == "The capital of France is Paris [ 3 ] [ 12 ]. [1]"
+    wide = Template().prompt("Where is the capital of France?", [Source("The capital of France is Paris【3】 or so.")])
+    assert Extractive().complete(wide).text == "The capital of France is Paris【 3 】 or so. [1]"
+
+
+def test_a_fence_in_a_source_hides_no_citation():
+    texts = ["The capital of France: ``` Paris it is.", "France has one capital, ``` and that is Paris."]
+    found = Extractive(near=0.0).complete(Template().prompt("What is the capital of France?", [*map(Source, texts)]))
+    chunks = [
+        SelectedChunk(id=t, text=t, document=t, position=0, n_tokens=1, why="", number=i, score=1.0)
+        for i, t in enumerate(texts, 1)
+    ]
+    assert [(one.number, one.quoted) for one in cited(found.text, chunks).citations] == [(1, True), (2, True)]
 
 
 class Source:
