@@ -230,7 +230,8 @@ class _Heard:
             raise LlmResponseError(self._name, f"sent an event that is none: {event!r}", partial=self.text)
         if "error" in event or ("code" in event and "message" in event):
             found = event.get("error", event)
-            raise LlmRefusedError(self._name, f"refuses: {found.get('message', found)}", partial=self.text)
+            said = found.get("message", found) if isinstance(found, dict) else found
+            raise LlmRefusedError(self._name, f"refuses: {said}", partial=self.text)
         self._usage = event.get("usage") or self._usage
         for choice in event.get("choices") or ():
             self._finish = choice.get("finish_reason") or self._finish
@@ -240,13 +241,21 @@ class _Heard:
         return ""
 
     def completion(self, took: float) -> Completion:
-        """The end of the answer."""
+        """The end of the answer.
+
+        Raises
+        ------
+        LlmResponseError
+            There was none.
+        """
+        if self._finish is None:
+            raise LlmResponseError(self._name, "the stream ended before the answer did", partial=self.text)
         return Completion(
             text=self.text,
             prompt_tokens=int(self._usage.get("prompt_tokens", 0)),
             output_tokens=int(self._usage.get("completion_tokens", 0)),
             seconds=took,
-            finish=self._finish or "stop",
+            finish=self._finish,
         )
 
 

@@ -192,10 +192,11 @@ class OpenAiLlm:
         import httpx2
 
         loop = asyncio.get_running_loop()
-        if self._asyncs is None or self._asyncs[0] is not loop:
+        kept = self._asyncs  # the loop of another thread may put its own there meanwhile
+        if kept is None or kept[0] is not loop:
             http, limits = self._sdk.DefaultAsyncHttpx2Client, httpx2.Limits(max_keepalive_connections=0)
-            self._asyncs = loop, self._made(self._sdk.AsyncOpenAI, http, _alimit, limits=limits)
-        return self._asyncs[1]
+            self._asyncs = kept = loop, self._made(self._sdk.AsyncOpenAI, http, _alimit, limits=limits)
+        return kept[1]
 
     def _asked(
         self, prompt: Prompt, max_tokens: int, stop: Sequence[str], timeout_s: float, *, streamed: bool = False
