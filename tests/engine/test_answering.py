@@ -319,7 +319,7 @@ def test_an_answer_that_cites_what_was_read_is_in_context(docs, text, in_context
 
 
 def test_an_extractive_answer_compares_words_of_the_collections_language(tmp_path):
-    """"Häuser" and "Haus" have one stem in German, and two in English."""
+    """ "Häuser" and "Haus" have one stem in German, and two in English."""
     with ramet.connect(tmp_path) as database:
         docs = database.create_collection("docs", dim=8, language="de")
         docs.upsert(["haus"], documents=["Häuser der Altstadt brannten. Der Fluss trat im Winter über die Ufer."])

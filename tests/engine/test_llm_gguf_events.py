@@ -25,7 +25,8 @@ def test_an_answer_that_breaks_off_is_none():
 
 
 @pytest.mark.parametrize(
-    "event", [{"error": "out of memory"}, {"error": {"message": "out of memory"}}, {"code": 5, "message": "out of memory"}]
+    "event",
+    [{"error": "out of memory"}, {"error": {"message": "out of memory"}}, {"code": 5, "message": "out of memory"}],
 )
 def test_errors_in_any_shape_are_refusals(event):
     with pytest.raises(LlmRefusedError, match="refuses: out of memory"):

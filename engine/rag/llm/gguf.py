@@ -160,7 +160,7 @@ class GgufLlm(InThreads):
     def _of_format(self) -> int:
         """Tokens that the chat format adds to a prompt, be it with a system text or without one."""
         bare, led = Prompt(system="", user="b"), Prompt(system="a", user="b")
-        # Some formats put a system text of their own where there is none, which nobody counted; an empty one stops them.
+        # Some formats put a system text of their own where there is none, uncounted; an empty one stops them.
         self._led = self._added(bare) > self._added(led)
         return max(self._added(bare), self._added(led)) + 1
 
