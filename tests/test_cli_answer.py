@@ -107,7 +107,8 @@ def test_a_static_model_as_embedder(only_json, tmp_path):
         (["--llm", "llama"], "--llm: "),
         (["--budget", "3"], "--budget: "),
         (["--model", "/no/such/folder"], "--model: "),
-        (["--latency-ms", "100"], "--latency-ms: "),
+        (["--latency-ms", "100"], "--latency-ms: needs --cost-model FILE"),
+        (["--cost", "1"], "--cost: needs --cost-model FILE"),
         (["--cost-model", "/no/such/file"], "--cost-model: "),
         (["--stream", "--json"], "--stream"),
     ],
@@ -180,3 +181,26 @@ def test_wrong_questions_are_named(run, place, tmp_path, content, said):
     (tmp_path / "questions.jsonl").write_text(content)
     code, _, err = run("rag", "train", place, tmp_path / "questions.jsonl", "--out", tmp_path / "agent.npz")
     assert code == 2 and said in err and not (tmp_path / "agent.npz").exists()
+
+
+def test_questions_that_are_no_text_are_refused(run, place, tmp_path):
+    (tmp_path / "questions.jsonl").write_bytes(b'{"question": "caf\xe9?"}')
+    code, _, err = run("rag", "train", place, tmp_path / "questions.jsonl", "--out", tmp_path / "agent.npz")
+    assert code == 2 and "questions.jsonl: not UTF-8 text" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("out", "said"), [("none/x", "there is no directory"), (".", "is a directory")])
+def test_the_place_of_the_result_is_looked_at_first(run, place, tmp_path, out, said):
+    (tmp_path / "questions.jsonl").write_text("{")
+    with LlmServer() as server:
+        llm = f"openai:counting@{server.base_url}"
+        for command in (["train", place, tmp_path / "questions.jsonl"], ["calibrate", "--llm", llm]):
+            code, _, err = run("rag", *command, "--out", tmp_path / out)
+            assert code == 2 and err.startswith("ramet: --out: ") and said in err
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("option", ["--price-in", "--price-out", "--price-hour"])
+def test_prices_below_zero_are_named(run, tmp_path, option):
+    code, _, err = run("rag", "calibrate", "--llm", "extractive", "--out", tmp_path / "c.json", option, "-1")
+    assert code == 2 and err.startswith(f"ramet: {option}: must be a price from 0 on")

@@ -92,6 +92,8 @@ def answer(
     if stream and as_json:
         raise InputError("--stream prints text as it comes, --json one document at the end; leave one of them out")
     amounts = {name: value for name, value in (("cost", cost), ("latency_ms", latency_ms)) if value is not None}
+    if amounts and cost_model is None:
+        raise InputError(f"{NAMES[next(iter(amounts))]}: needs --cost-model FILE, as `ramet rag calibrate` writes it")
     options = {
         "budget": budget if budget is not None or amounts else BUDGET,
         **amounts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,22 @@ def read_ids(path: Path) -> list[str]:
     # Not splitlines(): an id may hold a form feed or U+2028, which that takes for ends of lines.
     lines = text.split("\n")
     return lines[:-1] if lines[-1] == "" else lines
+
+
+def refuse_unwritable(out: Path, option: str = "--out") -> None:
+    """Refuse a place for a file before the work that makes it, and not after.
+
+    Raises
+    ------
+    InputError
+        It is a directory, or its directory is not there or cannot be written to.
+    """
+    if out.is_dir():
+        raise InputError(f"{option}: {out} is a directory; name a file")
+    if not out.parent.is_dir():
+        raise InputError(f"{option}: there is no directory {out.parent}; make it first")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise InputError(f"{option}: {out} cannot be written; choose another {option}")
 
 
 def parse_vector(text: str) -> NDArray[np.float32]:

@@ -9,13 +9,19 @@ import typer
 
 import ramet
 from ramet.api.cli.errors import shown_as
-from ramet.api.cli.inputs import InputError
+from ramet.api.cli.inputs import InputError, refuse_unwritable
 from ramet.api.cli.output import AsJson, console, print_json, table
 from ramet.api.cli.progress import stage_bars
 from ramet.api.cli.rag_train import train
 
 if TYPE_CHECKING:
     from ramet import CostModel
+
+# What arguments of the Python functions are called here.
+NAMES = {
+    "prompts": "--prompts", "outputs": "--outputs", "repeats": "--repeats", "llm": "--llm", "path": "--llm",
+    "input_per_million": "--price-in", "output_per_million": "--price-out", "per_hour": "--price-hour",
+}  # fmt: skip
 
 rag = typer.Typer(help="Look after answers from language models.", no_args_is_help=True)
 rag.command()(train)
@@ -38,9 +44,9 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Measure what answers of a language model take, for budgets in time and money."""
-    names = {"prompts": "--prompts", "outputs": "--outputs", "repeats": "--repeats", "llm": "--llm", "path": "--llm"}
-    prices = ramet.Prices(input_per_million=price_in, output_per_million=price_out, per_hour=price_hour)
-    with shown_as(**names), stage_bars(shown=not as_json) as bars:
+    refuse_unwritable(out)
+    with shown_as(**NAMES), stage_bars(shown=not as_json) as bars:
+        prices = ramet.Prices(input_per_million=price_in, output_per_million=price_out, per_hour=price_hour)
         model = ramet.calibrate_llm(
             ramet.llm_of(llm),
             prompts=numbers(prompts, "--prompts"),

@@ -12,7 +12,7 @@ import ramet
 from ramet.api.cli.answer import Tenant, asking
 from ramet.api.cli.errors import shown_as
 from ramet.api.cli.filters import Where, parse_where
-from ramet.api.cli.inputs import InputError
+from ramet.api.cli.inputs import InputError, refuse_unwritable
 from ramet.api.cli.models import Light, Model
 from ramet.api.cli.output import AsJson, console, counted, print_json, table
 from ramet.api.cli.place import CollectionPath
@@ -43,6 +43,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train the agent that chooses strategy and parameters for --strategy auto, on questions of your own."""
+    refuse_unwritable(out)
     asked = read_questions(questions)
     with (
         asking(collection, model, light, "extractive", None) as rag,
@@ -66,20 +67,23 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        A line is no JSON object.
+        It is not UTF-8 text, or a line is no JSON object.
     """
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error})") from error
     found = []
-    with path.open(encoding="utf8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                one = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: {error}") from error
-            if not isinstance(one, dict):
-                raise InputError(f'{path}, line {number}: no object; write {{"question": ..., "gold": [...]}}')
-            found.append(one)
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            one = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+        if not isinstance(one, dict):
+            raise InputError(f'{path}, line {number}: no object; write {{"question": ..., "gold": [...]}}')
+        found.append(one)
     return found
 
 

@@ -41,7 +41,7 @@ class Answer:
     unknown: tuple[int, ...]
     """Numbers that were cited and are no sources; they are taken out of the text."""
     in_context: bool
-    """False: it says that the sources do not hold the answer, or there are none."""
+    """False: it says that the sources do not hold the answer and cites none, or there are none."""
     selection: Selection
     """What was read, what was left out, and why."""
     usage: Usage
@@ -96,7 +96,7 @@ def made(selection: Selection, completion: Completion, seconds: dict[str, float]
         text=text,
         citations=tuple(replace(one, at=one.at - before) for one in checked.citations),
         unknown=checked.unknown,
-        in_context=not says_not_in_context(checked.text),
+        in_context=bool(checked.citations) or not says_not_in_context(checked.text),
         selection=selection,
         usage=usage,
         finish=completion.finish,

@@ -57,7 +57,9 @@ class Answering:
         """
         if budget is not None and tokens is not None:
             raise ArgumentError("tokens", "is the budget by another name; give one of them")
-        found = [] if budget is None and tokens is None else [positive(tokens or budget, "budget", 1 << 30)]
+        found = [] if budget is None else [positive(budget, "budget", 1 << 30)]
+        if tokens is not None:
+            found.append(positive(tokens, "tokens", 1 << 30))
         if cost is not None or latency_ms is not None:
             if self.cost_model is None:
                 name = "cost" if cost is not None else "latency_ms"

@@ -13,7 +13,8 @@ MOST_OF_A_RANGE = 50
 _FEWEST_QUOTED = 20
 
 _MARK = re.compile(r"(?P<space>[ \t]*)[\[【](?P<inner>\d{1,4}(?:\s*[,;–-]\s*\d{1,4})*)[\]】](?!\()")
-_CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]+`", re.DOTALL)
+# A fence that nobody closes is no code: it would hide every citation after it.
+_CODE = re.compile(r"```.*?```|(?<!`)(?P<ticks>``?)(?!`)[^`\n]+(?P=ticks)(?!`)", re.DOTALL)
 _PART = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 
 # "not in the context" and what models say instead, in the first sentence of an answer.

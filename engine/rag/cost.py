@@ -116,12 +116,19 @@ class CostModel:
         ArgumentError
             Time was not measured.
         """
-        if not self.prompt_tokens:
-            raise ArgumentError("latency_ms", f"the times of {self.backend or 'this backend'} are not known; {_HOW}")
+        self._timed("latency_ms")
         return self._first(prompt_tokens) + max(0, output_tokens - 1) * self.per_token
 
     def cost(self, prompt_tokens: int, output_tokens: int) -> float:
-        """Money for an answer, in the currency of the prices."""
+        """Money for an answer, in the currency of the prices.
+
+        Raises
+        ------
+        ArgumentError
+            The machine is paid by the hour, and time was not measured.
+        """
+        if self.prices.per_hour:
+            self._timed("cost")
         paid = prompt_tokens * self.prices.input_per_million + output_tokens * self.prices.output_per_million
         rent = self.seconds(prompt_tokens, output_tokens) * self.prices.per_hour / 3600 if self.prices.per_hour else 0.0
         return paid / 1e6 + rent
@@ -164,6 +171,13 @@ class CostModel:
         if cost is not None:
             most = min(most, self._affordable(_positive(cost, "cost"), output_tokens))
         return most
+
+    def _timed(self, argument: str) -> None:
+        """Refuse what depends on times when there are none."""
+        if not self.prompt_tokens:
+            raise ArgumentError(
+                argument, f"depends on the times of {self.backend or 'this backend'}, which are not known; {_HOW}"
+            )
 
     def _affordable(self, cost: float, output_tokens: int) -> int:
         prices = self.prices

@@ -158,10 +158,19 @@ class AnswerStream:
 
     @property
     def answer(self) -> Answer:
-        """The answer as a whole; what has not been iterated over is waited for."""
+        """The answer as a whole; what has not been iterated over is waited for.
+
+        Raises
+        ------
+        ArgumentError
+            The stream was closed or failed before its end.
+        LlmError
+            It fails now.
+        """
         for _ in self:
             pass
-        assert self._answer is not None, "the stream was closed or failed before its end"
+        if self._answer is None:
+            raise ArgumentError("answer", "is not complete: the stream was closed or failed before its end; ask again")
         return self._answer
 
     def __iter__(self) -> Iterator[str]:

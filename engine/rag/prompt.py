@@ -2,7 +2,8 @@
 
 A chunk comes from a document, and a document may say "ignore what was said before". Two things keep it data: every line
 of it is indented, so that what stands at the margin is always the template's, and what chat formats take for
-the end of a message (``<|im_end|>``) is broken up. The chunks of a selection keep their text as it was stored.
+the end of a message (``<|im_end|>``) is broken up. So is what would be a citation if a model copied it: ``[2]`` becomes
+``[ 2]``. The chunks of a selection keep their text as it was stored.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from ramet.engine.errors import ArgumentError
 
 INDENT = "  "
 
-_CONTROL = re.compile(r"<(?=\||/?s>|/?(?:start|end)_of_turn>|</?SYS>)|(?<=\|)(?=>)|\[(?=/?INST\])", re.IGNORECASE)
+_TAGS = r"/?s|eos|bos|unk|pad|/?(?:start|end)_of_turn"
+_BRACKETS = r"INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT"
+_CITATION = r"\d[\d\s,;–-]*[\]】]"
+_BROKEN_UP = re.compile(
+    rf"<(?=[|｜]|(?:{_TAGS})>|</?SYS>)|(?<=[|｜])(?=>)|\[(?=/?(?:{_BRACKETS})\])|[\[【](?={_CITATION})", re.IGNORECASE
+)
 _REMEMBERED = 1 << 13
 
 
@@ -59,8 +65,8 @@ def quoted(text: str) -> str:
 
 
 def _harmless(text: str) -> str:
-    """A text in which what chat formats take for their own marks is broken up by a space."""
-    return _CONTROL.sub(lambda at: f"{at[0]} ", text)
+    """A text in which citations and what chat formats take for their own marks are broken up by a space."""
+    return _BROKEN_UP.sub(lambda at: f"{at[0]} ", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,10 @@ class Reader:
         if not callable(one):
             raise ArgumentError("reader", f"is a {type(source).__name__}; pass a function from a text to its tokens")
         return cls(lambda texts: [int(one(text)) for text in texts], overhead=int(getattr(source, "overhead", 0)))
+
+    def beside(self, overhead: int) -> Reader:
+        """The same for a chat format that adds so many tokens to a prompt, unless this one allows for more."""
+        return self if overhead <= self.overhead else Reader(self._count_tokens, overhead=overhead)
 
     def count(self, text: str) -> int:
         """Tokens of a text."""

@@ -88,10 +88,10 @@ class Rag(Answering):
         if embedder is not None:
             self._opened.check(embedder)
         self.embedder = embedder or collection.embedder
-        self.llm = llm_of(llm, self.embedder)
+        self.llm = llm_of(llm, self.embedder, self._opened.settings.language)
         self.template = template or Template()
         own = self.llm if getattr(self.llm, "count", None) is not None else self.embedder
-        self.reader = Reader.of(own if reader is None else reader)
+        self.reader = Reader.of(own if reader is None else reader).beside(self.llm.overhead)
         self.n_candidates = positive(n_candidates, "n_candidates", MOST_CANDIDATES)
         self.cost_model = cost_model
         self._memory = Memory()

@@ -39,6 +39,8 @@ SOURCES = chunks("Paris is the capital of France,\n  and its largest city.", "Th
         ("Paris [2-5].", [2, 3], [4, 5], "Paris [2, 3]."),
         ("In [2024-9999] years.", [], [2024, 9999], "In years."),
         ("A [1](http://x) link, `list[7]` and ```a[8]\nb[9]```", [], [], None),
+        ("A fence ``` of none [2], `list[7]`", [2], [], None),
+        ("Two ticks ``list[7]`` and [1]", [1], [], None),
         ("No marks: [], [a], [12345], [ 1 ].", [], [], None),
         ("", [], [], ""),
     ],

@@ -126,6 +126,7 @@ def one(p, o, t=1.0):
         (lambda: Prices(input_per_million=-1), "input_per_million"),
         (lambda: CostModel(backend="b").tokens_for(latency_ms=100), "latency_ms"),
         (lambda: CostModel(backend="b").tokens_for(cost=1), "cost"),
+        (lambda: CostModel(backend="b", prices=Prices(per_hour=1.0)).tokens_for(cost=1), "cost"),
         (lambda: CostModel(backend="b").tokens_for(), "budget"),
         (lambda: CostModel.fit(measurements()).tokens_for(latency_ms=-1), "latency_ms"),
         (lambda: calibrate_llm(Extractive(), prompts=()), "prompts"),

@@ -43,6 +43,13 @@ def test_it_answers_and_counts(model):
     assert abs(model.count(PROMPT.text) + model.overhead - found.prompt_tokens) <= 3
 
 
+def test_without_a_system_text_none_of_the_format_is_read(model):
+    """The format of this model has one of its own, which would go beyond the budget."""
+    bare = Prompt(system="", user=PROMPT.user)
+    counted = model.count(bare.text) + model.overhead
+    assert 0 <= counted - model.complete(bare, max_tokens=1).prompt_tokens <= 3
+
+
 def test_a_stream_is_the_same_answer(model):
     *pieces, done = model.stream(PROMPT, max_tokens=8)
     assert isinstance(done, Completion)

@@ -78,6 +78,17 @@ def test_one_object_serves_several_event_loops(server):
     assert [asyncio.run(model.acomplete(PROMPT)).text for _ in range(2)] == [TEXT, TEXT]
 
 
+def test_event_loops_of_other_threads_do_not_change_the_client(server):
+    class Shared(OpenAiLlm):
+        """The loop of another thread puts its client there before anybody looks."""
+
+        _asyncs = property(lambda self: (object(), None), lambda self, made: None)
+
+    model = Shared("good", server.base_url)
+    server.models.append(model)
+    assert asyncio.run(model.acomplete(PROMPT)).text == TEXT
+
+
 def test_options_are_sent_and_can_take_fields_away(server):
     options = {"temperature": 0.5, "max_tokens": None, "max_completion_tokens": 9, "cache_prompt": False}
     llm(server, "good", options=options).complete(PROMPT)
@@ -174,6 +185,8 @@ def test_tokens_are_counted_by_the_server_or_by_a_function(server):
     assert llm(server, "good").count is None
     assert llm(server, "good", count=len).count("four") == 4
     assert llm(server, "good", count="server").count("three words here") == 3
+    with pytest.raises(LlmUnavailableError, match="/tokenize: .*is the server running"):
+        llm(server, "torn", count="server").count("three words here")
 
 
 def test_a_name_makes_one(server):

@@ -60,7 +60,8 @@ class Extractive(InThreads):
     Notes
     -----
     No sentence is made up and none is changed, but for white space; whether it answers the question is the reader's to
-    judge. ``[1]`` in a source is written ``[ 1 ]``, as it cites nothing here.
+    judge. ``[1]`` in a source is written ``[ 1 ]``, as it cites nothing here, and three backticks have
+    spaces between them.
     """
 
     overhead = 0
@@ -108,7 +109,7 @@ class Extractive(InThreads):
         text = "\n".join(lines) or f"{NOT_IN_CONTEXT.capitalize()}."
         return Completion(
             text=text,
-            prompt_tokens=self._tokens(prompt.text),
+            prompt_tokens=0,  # nothing is read as tokens: the budget's count holds
             output_tokens=self._tokens(text),
             seconds=time.perf_counter() - started,
             finish=finish,
@@ -180,5 +181,6 @@ def _unit(vectors: F32) -> F32:
 
 
 def _harmless(text: str) -> str:
-    """A quotation in which nothing looks like a citation."""
-    return re.sub(r"\[(\d[\d\s,;–-]*)\]", r"[ \1 ]", text)
+    """A quotation in which nothing looks like a citation, or like code, in which there are none."""
+    unmarked = re.sub(r"([\[【])(\d[\d\s,;–-]*)([\]】])", r"\1 \2 \3", text)
+    return re.sub(r"`{3,}", lambda at: " ".join(at[0]), unmarked)

@@ -78,6 +78,7 @@ class GgufLlm(InThreads):
         self._server = _served(self.path, self.context, n_threads, self.api_key)
         self.base_url = f"{self._server.listening_address}/v1"
         self._tokens = ServedTokens(self.base_url, api_key=self.api_key)
+        self._led = False  # whether a system message always goes along
         self.overhead = self._of_format() if self._chat else 1
 
     def __repr__(self) -> str:
@@ -149,7 +150,7 @@ class GgufLlm(InThreads):
         body: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0, "stream": True}
         body["stream_options"] = {"include_usage": True}
         if self._chat:
-            body["messages"] = _messages(prompt)
+            body["messages"] = self._messages(prompt)
         else:
             body["prompt"] = prompt.text
         if stop:
@@ -157,9 +158,20 @@ class GgufLlm(InThreads):
         return {**body, **self._options}
 
     def _of_format(self) -> int:
-        """Tokens that the chat format adds to a prompt."""
-        shown = self._tokens.post("/apply-template", {"messages": _messages(Prompt(system="a", user="b"))})
-        return max(0, self._tokens(str(shown.get("prompt", ""))) - self._tokens("a\n\nb")) + 1
+        """Tokens that the chat format adds to a prompt, be it with a system text or without one."""
+        bare, led = Prompt(system="", user="b"), Prompt(system="a", user="b")
+        # Some formats put a system text of their own where there is none, uncounted; an empty one stops them.
+        self._led = self._added(bare) > self._added(led)
+        return max(self._added(bare), self._added(led)) + 1
+
+    def _added(self, prompt: Prompt) -> int:
+        """Tokens that the chat format adds to this prompt."""
+        shown = self._tokens.post("/apply-template", {"messages": self._messages(prompt)})
+        return max(0, self._tokens(str(shown.get("prompt", ""))) - self._tokens(prompt.text))
+
+    def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
+        system = [{"role": "system", "content": prompt.system}] if prompt.system or self._led else []
+        return [*system, {"role": "user", "content": prompt.user}]
 
 
 class _Events:
@@ -218,7 +230,8 @@ class _Heard:
             raise LlmResponseError(self._name, f"sent an event that is none: {event!r}", partial=self.text)
         if "error" in event or ("code" in event and "message" in event):
             found = event.get("error", event)
-            raise LlmRefusedError(self._name, f"refuses: {found.get('message', found)}", partial=self.text)
+            said = found.get("message", found) if isinstance(found, dict) else found
+            raise LlmRefusedError(self._name, f"refuses: {said}", partial=self.text)
         self._usage = event.get("usage") or self._usage
         for choice in event.get("choices") or ():
             self._finish = choice.get("finish_reason") or self._finish
@@ -228,19 +241,22 @@ class _Heard:
         return ""
 
     def completion(self, took: float) -> Completion:
-        """The end of the answer."""
+        """The end of the answer.
+
+        Raises
+        ------
+        LlmResponseError
+            There was none.
+        """
+        if self._finish is None:
+            raise LlmResponseError(self._name, "the stream ended before the answer did", partial=self.text)
         return Completion(
             text=self.text,
             prompt_tokens=int(self._usage.get("prompt_tokens", 0)),
             output_tokens=int(self._usage.get("completion_tokens", 0)),
             seconds=took,
-            finish=self._finish or "stop",
+            finish=self._finish,
         )
-
-
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
-    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": prompt.user}]
 
 
 def _refuse_other_files(path: Path) -> None:

@@ -12,7 +12,7 @@ from ramet.engine.rag.llm.protocol import Llm
 FORMS = "extractive, openai:MODEL, openai:MODEL@URL, gguf:PATH"
 
 
-def llm_of(value: object, embedder: TextEmbedder | None = None) -> Llm:
+def llm_of(value: object, embedder: TextEmbedder | None = None, language: str = "en") -> Llm:
     """The language model of a name, or the one that was given.
 
     Parameters
@@ -22,13 +22,15 @@ def llm_of(value: object, embedder: TextEmbedder | None = None) -> Llm:
         what OPENAI_BASE_URL says; ``"gguf:PATH"`` of a model file.
     embedder : TextEmbedder, optional
         For `Extractive`.
+    language : str
+        For `Extractive`.
 
     Raises
     ------
     ArgumentError, MissingPackageError
     """
     if value is None or value == "extractive":
-        return Extractive(embedder)
+        return Extractive(embedder, language=language)
     if not isinstance(value, str):
         if isinstance(value, Llm):
             return value

@@ -24,7 +24,8 @@ from ramet.engine.rag.prompt import Prompt
 
 MOST_RETRIES = 20
 CHAT_OVERHEAD = 16
-"""Tokens allowed for the marks of system, user and assistant; formats that are known have 9 to 14."""
+"""Tokens allowed for the marks of system, user and assistant; formats that are known have 9 to 14. Set ``overhead`` of
+the object where that is not enough: some formats put a system text of their own where a template has none."""
 
 
 class OpenAiLlm:
@@ -43,7 +44,8 @@ class OpenAiLlm:
         or 5xx; with growing pauses, and those that the server asks for. An answer that broke off is not asked again.
     count : callable, "server" or None
         Tokens of a text. "server": its ``/tokenize``, which llama.cpp and vLLM have. None: nobody says, and budgets are
-        counted by the embedder's tokenizer.
+        counted by the embedder's tokenizer, also those that a cost model makes of ``cost=`` and ``latency_ms=``: they
+        hold as far as the two tokenizers agree.
     options : dict, optional
         Further fields of the request (``temperature`` is 0 unless given here); None as a value removes one, as in
         ``{"max_tokens": None, "max_completion_tokens": 256}``.
@@ -190,10 +192,11 @@ class OpenAiLlm:
         import httpx2
 
         loop = asyncio.get_running_loop()
-        if self._asyncs is None or self._asyncs[0] is not loop:
+        kept = self._asyncs  # the loop of another thread may put its own there meanwhile
+        if kept is None or kept[0] is not loop:
             http, limits = self._sdk.DefaultAsyncHttpx2Client, httpx2.Limits(max_keepalive_connections=0)
-            self._asyncs = loop, self._made(self._sdk.AsyncOpenAI, http, _alimit, limits=limits)
-        return self._asyncs[1]
+            self._asyncs = kept = loop, self._made(self._sdk.AsyncOpenAI, http, _alimit, limits=limits)
+        return kept[1]
 
     def _asked(
         self, prompt: Prompt, max_tokens: int, stop: Sequence[str], timeout_s: float, *, streamed: bool = False

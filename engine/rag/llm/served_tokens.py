@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from ramet.engine.rag.errors import LlmRefusedError, LlmResponseError, LlmUnavailableError
@@ -22,6 +23,10 @@ class ServedTokens:
     model : str, optional
         For servers that hold several.
     api_key : str, optional
+
+    Notes
+    -----
+    Nothing is tried again, and as it is asked while chunks are selected, its errors carry no selection.
     """
 
     def __init__(self, root: str, model: str | None = None, api_key: str | None = None) -> None:
@@ -61,7 +66,7 @@ class ServedTokens:
             raise LlmRefusedError(
                 self._root, f"{path}: {error.code} {error.reason}; pass a function as count="
             ) from error
-        except OSError as error:  # URLError and time-outs are
+        except (OSError, HTTPException) as error:  # URLError and time-outs are the former
             reason = getattr(error, "reason", error)
             raise LlmUnavailableError(self._root, f"{path}: {reason}; is the server running?") from error
         except ValueError as error:
