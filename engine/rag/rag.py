@@ -27,7 +27,7 @@ from ramet.engine.rag.prompt import Reader, Template
 from ramet.engine.rag.retrieval import Place
 from ramet.engine.rag.selection import SelectedChunk, Selection
 from ramet.engine.rag.strategies import STRATEGIES, choose, parameters_of
-from ramet.engine.rag.utility import SetUtility
+from ramet.engine.rag.utility import CoverageUtility, SetUtility
 from ramet.engine.token_codes import Projection
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ CANDIDATES = 50
 MOST_CANDIDATES = 1000
 MOST_TOKENS = 1 << 30
 AUTO = "auto"
+AUTO_ELSEWHERE: tuple[str, dict[str, Any]] = ("mcts", {"price": 0.0})
+"""What "auto" means for utilities of the user's. The agent's prices are in units of coverage, which such a utility may
+never reach; greedy and beam would ask for every candidate at every step."""
 MODES = ("dense", "keyword", "hybrid")
 Strategy = str | Agent
 
@@ -124,7 +127,8 @@ class Rag(Answering):
             How candidates are found. Default: "dense", but "keyword" without an embedder.
         strategy : str or Agent
             "topk", "mmr", "adaptive_k", "adagres", "greedy", "beam", "mcts"; or "auto", by which the configuration
-            agent chooses strategy and parameters for this question; or an `Agent` of your own (``ramet rag train``).
+            agent chooses strategy and parameters for this question (with a `utility` of your own, whose units it does
+            not know: "mcts" with a price of 0); or an `Agent` of your own (``ramet rag train``).
         order : {"score", "document", "edges"}
             In which order they are read.
         utility : {"coverage"}, cross-encoder or callable
@@ -185,7 +189,10 @@ class Rag(Answering):
         """What a strategy chooses, the one that was asked for or that the agent takes."""
         # Every cost has a separator, of which a prompt has one less than chunks.
         room = limits.for_chunks + self.reader.count(self.template.separator)
-        name, settings = _configured(strategy, parameters, considered, room)
+        if strategy == AUTO and not parameters and not isinstance(value, CoverageUtility):
+            name, settings = AUTO_ELSEWHERE
+        else:
+            name, settings = _configured(strategy, parameters, considered, room)
         limit = Limit(tokens=room, costs=considered.pool.costs)
         choice = choose(name, considered.pool, limit, value, **settings)
         return _Made(name, {**parameters_of(name), **settings}, choice)
