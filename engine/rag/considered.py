@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ramet.engine.rag.pool import Pool
+from ramet.engine.rag.pool import Name, Pool
 from ramet.engine.rag.utility import SetUtility, utility_for
 
 MOST_KEPT = 64
@@ -22,8 +22,8 @@ class Considered:
     """The pool of a question, with what was valued in it so far."""
 
     pool: Pool
-    seeds: dict[str, str]
-    """Id of a candidate of the second hop -> id of the chunk that brought it up."""
+    seeds: dict[Name, str]
+    """Name of a candidate of the second hop -> id of the chunk that brought it up."""
     stages: list[dict[str, Any]]
     """What was done to get it, with times."""
     _utilities: dict[Hashable, tuple[object, SetUtility]] = field(default_factory=dict)

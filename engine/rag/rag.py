@@ -307,12 +307,13 @@ def _chunks(considered: Considered, choice: Choice, reading: Sequence[int]) -> t
     pool, chunks = considered.pool, []
     for number, i in enumerate(reading, 1):
         one = pool.candidates[i]
-        seed = considered.seeds.get(one.id)
+        seed = considered.seeds.get(one.name)
         why = choice.reasons[i] if seed is None else f"brought up by {seed!r}; {choice.reasons[i]}"
         chunks.append(
             SelectedChunk(
                 id=one.id, text=one.text, document=one.document, position=one.position, n_tokens=int(pool.costs[i]),
                 why=why, number=number, score=one.score, metadata=one.metadata,
+                tenant=one.tenant,
             )
         )  # fmt: skip
     return tuple(chunks)

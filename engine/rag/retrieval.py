@@ -17,13 +17,13 @@ from ramet.engine.errors import ArgumentError
 from ramet.engine.hits import Hits
 from ramet.engine.opened import Opened
 from ramet.engine.rag.coverage import aspects, coverage
-from ramet.engine.rag.pool import F32, I64, Candidate, Pool
+from ramet.engine.rag.pool import F32, I64, Candidate, Name, Pool
 from ramet.engine.reads import Include
 from ramet.engine.search import Effort
 from ramet.engine.token_codes import I8, Projection, can_encode, unit
 from ramet.engine.where import Filter
 
-EVERYTHING = Include(documents=True, metadata=True, vectors=True, tokens=True)
+EVERYTHING = Include(documents=True, metadata=True, vectors=True, tokens=True, tenants=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ def found_in(hits: Hits, question: Asked, mode: str) -> list[Found]:
     n = len(hits.ids)
     columns = hits.columns
     documents, metadata, codes = (part or [None] * n for part in (columns.documents, columns.metadata, columns.tokens))
+    tenants = columns.tenants or []
     found: list[Found] = []
     for i, name in enumerate(hits.ids):
         if not documents[i]:
@@ -117,8 +118,9 @@ def found_in(hits: Hits, question: Asked, mode: str) -> list[Found]:
         document = (fields or {}).get(DOCUMENT, name)
         position = (fields or {}).get(START, 0)
         candidate = Candidate(
-            id=name, text=documents[i], score=score, document=str(document), position=int(position), metadata=fields
-        )
+            id=name, text=documents[i], score=score, document=str(document), position=int(position), metadata=fields,
+            tenant=tenants[i],
+        )  # fmt: skip
         found.append(Found(candidate, vector, codes[i]))
     return found
 
@@ -142,7 +144,7 @@ def pool_of(
     costs: I64,
     projection: Projection | None,
     language: str,
-    hops: Mapping[str, float] | None,
+    hops: Mapping[Name, float] | None,
 ) -> Pool:
     """The arrays over candidates, which are in order of their scores.
 
@@ -156,7 +158,7 @@ def pool_of(
     language : str
         Whose stop words ask for nothing.
     hops : mapping, optional
-        Id -> how strongly the chunks found first bring it up.
+        Name -> how strongly the chunks found first bring it up.
     """
     vectors = np.stack([one.vector for one in found]) if found else np.zeros((0, 0), np.float32)
     there: I64 = np.empty(0, np.int64)
@@ -174,7 +176,7 @@ def pool_of(
         coverage=covered,
         weights=np.ones(len(there), np.float32),
         costs=costs,
-        hops=None if hops is None else np.array([hops.get(one.id, 0.0) for one in candidates], np.float32),
+        hops=None if hops is None else np.array([hops.get(one.name, 0.0) for one in candidates], np.float32),
         aspects=[question.words[i].strip("#▁Ġ ") for i in there.tolist()],
     )
 
@@ -186,5 +188,5 @@ def _scaled(candidates: Sequence[Candidate]) -> F32:
 
 
 def in_order(found: Sequence[Found]) -> list[Found]:
-    """The best score first, equal ones by id."""
-    return sorted(found, key=lambda one: (-one.candidate.score, one.candidate.id))
+    """The best score first, equal ones by id, then tenant."""
+    return sorted(found, key=lambda one: (-one.candidate.score, one.candidate.name))
