@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -115,14 +116,20 @@ def found_in(hits: Hits, question: Asked, mode: str) -> list[Found]:
         stored = None if columns.vectors is None else columns.vectors[i]
         vector = _unit_of(stored, question)
         score = float(hits.scores[i]) if mode != "dense" else float(vector @ unit_question(question))
-        document = (fields or {}).get(DOCUMENT, name)
-        position = (fields or {}).get(START, 0)
+        document, position = _place_of(name, fields or {})
         candidate = Candidate(
-            id=name, text=documents[i], score=score, document=str(document), position=int(position), metadata=fields,
+            id=name, text=documents[i], score=score, document=document, position=position, metadata=fields,
             tenant=tenants[i],
         )  # fmt: skip
         found.append(Found(candidate, vector, codes[i]))
     return found
+
+
+def _place_of(name: str, fields: Mapping[str, Any]) -> tuple[str, int]:
+    """Document and offset of a record; fields of these names that somebody else wrote may hold anything."""
+    document, position = fields.get(DOCUMENT), fields.get(START)
+    whole = isinstance(position, int) and not isinstance(position, bool)
+    return document if isinstance(document, str) else name, position if whole else 0
 
 
 def unit_question(question: Asked) -> F32:

@@ -179,6 +179,17 @@ def test_wrong_arguments_of_rag(docs):
         ramet.Rag(docs, embedder=WordTokens("another"))
 
 
+def test_fields_with_the_names_of_ours_may_hold_anything(tmp_path):
+    fields = [{"_start": "abc", "_document": 7}, {"_start": 3.5, "_document": ["d"]}, {"_start": True}]
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("c", embedder=WordTokens())
+        docs.upsert(["0", "1", "2"], documents=["moss stone picture"] * 3, metadata=fields)
+        found = ramet.Rag(docs).select(QUESTION, 400, mode="keyword", strategy="topk")
+        assert sorted((chunk.id, chunk.document, chunk.position) for chunk in found.chunks) == [
+            ("0", "0", 0), ("1", "1", 0), ("2", "2", 0),
+        ]  # fmt: skip
+
+
 def test_no_candidates(tmp_path):
     with ramet.connect(tmp_path) as db:
         rag = ramet.Rag(db.create_collection("c", embedder=WordTokens()))
