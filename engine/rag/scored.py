@@ -7,6 +7,7 @@ are put in one order before (by score, id and tenant), whatever order they were 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -42,6 +43,7 @@ class _Scored:
         self._place = precedence(pool)
         self._known: dict[Set, float] = {(): 0.0}
         self._passes = 0
+        self._lock = threading.RLock()  # a function of the user's may select by itself
 
     @property
     def passes(self) -> int:
@@ -69,10 +71,11 @@ class _Scored:
     def many(self, sets: Sequence[Sequence[int]]) -> F64:
         """Values of several sets; only those not asked for before cost anything."""
         ordered = [tuple(sorted((int(c) for c in chosen), key=self._place.__getitem__)) for chosen in sets]
-        new = list(dict.fromkeys(chosen for chosen in ordered if chosen not in self._known))
-        if new:
-            self._known.update(zip(new, self._ask(new), strict=True))
-        return np.array([self._known[chosen] for chosen in ordered], np.float64)
+        with self._lock:  # another thread that wants the same set waits for it
+            new = list(dict.fromkeys(chosen for chosen in ordered if chosen not in self._known))
+            if new:
+                self._known.update(zip(new, self._ask(new), strict=True))
+            return np.array([self._known[chosen] for chosen in ordered], np.float64)
 
     def _ask(self, sets: list[Set]) -> list[float]:
         """Values of sets that are not empty."""

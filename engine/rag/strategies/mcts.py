@@ -106,7 +106,7 @@ def choose(
     batch : int
         Sets that are valued together, 1 to 1,024.
     max_passes : int
-        Texts that a model may read, for utilities that need one; at least 1. (A cross-encoder with
+        Sets to value, each of which a model reads unless it is known, for utilities that need one; at least 1. (A cross-encoder with
         ``normalize="minmax"`` reads ten more when it is first asked.)
     deadline_ms : float, optional
         Stop after this time and return the best set until then. Choices then depend on the machine's speed.
@@ -271,5 +271,10 @@ class _Tree:
             node.best = max(node.best, child.best)
 
     def _passes_left(self) -> int:
-        """Texts that a model may still read."""
-        return 1 << 31 if self._cheap else max(self._settings.max_passes - self._run.passes, 0)
+        """Sets that may still be valued.
+
+        Those of this search are counted, also if their values were known before: so the choice depends neither on
+        earlier searches by the same utility nor on those of other threads.
+        """
+        n_valued = len(self._nodes) - 1  # all but the empty one
+        return 1 << 31 if self._cheap else max(self._settings.max_passes - n_valued, 0)
