@@ -26,6 +26,10 @@ from ramet.engine.where import Filter
 
 EVERYTHING = Include(documents=True, metadata=True, vectors=True, tokens=True, tenants=True)
 
+MORE = 8
+"""Times as many records are asked for when too few of those found have documents."""
+MOST_LOOKED_AT = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -89,8 +93,14 @@ def retrieved(opened: Opened, question: Asked, place: Place, n: int) -> list[Fou
     if place.mode != "keyword":
         queries, _ = checks.query_form(question.vector, opened.settings, "question")
     texts = None if place.mode == "dense" else [question.text]
-    hits = answered(opened, queries, texts, place, n)
-    return found_in(hits[0], question, place.mode)
+    k = n
+    while True:
+        hits = answered(opened, queries, texts, place, k)[0]
+        found = found_in(hits, question, place.mode)
+        # Records without a document are no chunks, but may be nearer than those that have one: then more are looked at.
+        if len(found) >= n or len(hits.ids) < k or k >= MOST_LOOKED_AT:
+            return found[:n]
+        k = min(MORE * k, MOST_LOOKED_AT)
 
 
 def answered(opened: Opened, queries: F32 | None, texts: list[str] | None, place: Place, n: int) -> Hits:

@@ -158,6 +158,18 @@ def test_tree_search_does_not_depend_on_what_was_asked_before():
         assert (again.order, again.evaluations) == (first.order, first.evaluations)
 
 
+def test_tree_search_looks_at_its_deadline_between_batches():
+    pool = made(3, 12, 3, most_cost=1)
+    model = Lengths()
+    utility = CrossEncoderUtility(model, pool)
+    choice = choose("mcts", pool, limit_of(pool, 600), utility, price=0.0, batch=2, deadline_ms=0)
+    assert choice.order
+    assert len(model.read) == 2
+    whole = choose("mcts", pool, limit_of(pool, 600), utility, price=0.0, batch=2, iterations=0)
+    bounded = choose("mcts", pool, limit_of(pool, 600), utility, price=0.0, batch=2, iterations=0, deadline_ms=1e9)
+    assert bounded.order == whole.order and len(model.read) > 2
+
+
 def test_threads_ask_for_a_set_once():
     pool = made(3, 6, 3)
     calls = []

@@ -190,6 +190,17 @@ def test_fields_with_the_names_of_ours_may_hold_anything(tmp_path):
         ]  # fmt: skip
 
 
+def test_chunks_are_found_among_nearer_records_without_documents(tmp_path):
+    with ramet.connect(tmp_path) as db:
+        embedder = WordTokens()
+        docs = db.create_collection("c", embedder=embedder)
+        docs.add_texts(FILLER[:30])
+        docs.upsert([f"bare {i}" for i in range(200)], np.repeat(embedder.embed_queries([QUESTION]), 200, axis=0))
+        for mode in ("dense", "hybrid"):
+            found = ramet.Rag(docs, n_candidates=5).select(QUESTION, 400, mode=mode, widen=False)
+            assert len(found.chunks) + len(found.left_out) == 5
+
+
 def test_no_candidates(tmp_path):
     with ramet.connect(tmp_path) as db:
         rag = ramet.Rag(db.create_collection("c", embedder=WordTokens()))
