@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -217,7 +217,9 @@ class Rag(Answering):
         clock = _Clock()
         if self.embedder is not None:
             self._opened.check(self.embedder)  # another process may have stored vectors of another model since
-        question = retrieval.asked(self.embedder, text, needed=place.mode != "keyword")
+        question = retrieval.asked(self.embedder, text, needed=place.mode == "dense")
+        if question.vector is None and place.mode == "hybrid":
+            place = replace(place, mode="keyword")  # the embedder knows no word of it; as `Collection.query` does
         clock.done("embed")
         found = retrieval.in_order(retrieval.retrieved(self._opened, question, place, self.n_candidates))
         clock.done("retrieve")

@@ -201,6 +201,23 @@ def test_chunks_are_found_among_nearer_records_without_documents(tmp_path):
             assert len(found.chunks) + len(found.left_out) == 5
 
 
+def test_hybrid_questions_without_a_word_that_the_embedder_knows_are_asked_by_words(tmp_path):
+    class Forgetful(WordTokens):
+        def embed_question_with_tokens(self, text):
+            vector, tokens, words = super().embed_question_with_tokens(text)
+            return 0 * vector, tokens, words
+
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("c", embedder=Forgetful())
+        docs.add_texts([HOP_1, HOP_2, *FILLER[:5]])
+        rag = ramet.Rag(docs)
+        found = rag.select("Zerlina", 400, mode="hybrid", strategy="topk")
+        assert HOP_2 in [chunk.text for chunk in found.chunks]
+        assert found.ids == rag.select("Zerlina", 400, mode="keyword", strategy="topk").ids
+        with pytest.raises(ramet.ArgumentError, match="has no word that the embedder knows"):
+            rag.select("Zerlina", 400, mode="dense")
+
+
 def test_no_candidates(tmp_path):
     with ramet.connect(tmp_path) as db:
         rag = ramet.Rag(db.create_collection("c", embedder=WordTokens()))
