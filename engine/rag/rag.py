@@ -161,19 +161,21 @@ class Rag(Answering):
         candidates = considered.pool.candidates
         limits = Budget(most, text, candidates, self.template, self.reader)
         value = considered.utility(utility)
+        passes = value.passes
         made = self._chosen(considered, limits, strategy, parameters, value)
         kept = limits.enforced(made.choice.order, lambda chosen: arrange(candidates, chosen))
         reading = arrange(candidates, kept)
+        worth = float(value.value(kept))  # asks the model once more if the strategy did not ask for this set
         return Selection(
             question=text,
             chunks=_chunks(considered, made.choice, reading),
             left_out=_left_out(considered, made.choice, kept, limits),
             tokens=limits.used(reading),
             budget=most,
-            utility=float(value.value(kept)),
+            utility=worth,
             strategy=made.strategy,
             parameters=made.parameters,
-            passes=made.choice.passes,
+            passes=value.passes - passes,
             seconds=time.perf_counter() - begun,
             trace=(*considered.stages, {"stage": "choose", "ms": 1e3 * made.choice.seconds}, *made.choice.trace),
         )
