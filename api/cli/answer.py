@@ -25,7 +25,8 @@ BUDGET = 1024
 
 # What arguments of the Python functions are called here.
 NAMES = {
-    "agent": "--agent", "budget": "--budget", "cost": "--cost", "cost_model": "--cost-model", "latency_ms": "--latency-ms", "llm": "--llm",
+    "agent": "--agent",
+    "budget": "--budget", "cost": "--cost", "cost_model": "--cost-model", "latency_ms": "--latency-ms", "llm": "--llm",
     "max_tokens": "--max-tokens", "order": "--order", "path": "--llm", "question": "QUESTION", "strategy": "--strategy",
     "timeout_s": "--timeout",
 }  # fmt: skip

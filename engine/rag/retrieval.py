@@ -138,8 +138,8 @@ def found_in(hits: Hits, question: Asked, mode: str) -> list[Found]:
 def _place_of(name: str, fields: Mapping[str, Any]) -> tuple[str, int]:
     """Document and offset of a record; fields of these names that somebody else wrote may hold anything."""
     document, position = fields.get(DOCUMENT), fields.get(START)
-    whole = isinstance(position, int) and not isinstance(position, bool)
-    return document if isinstance(document, str) else name, position if whole else 0
+    at = position if isinstance(position, int) and not isinstance(position, bool) else 0
+    return document if isinstance(document, str) else name, at
 
 
 def unit_question(question: Asked) -> F32:

@@ -53,7 +53,7 @@ def test_a_granted_record_is_its_owner_s_where_the_owner_was_asked(docs):
 def test_what_one_tenant_has_is_brought_up_though_the_other_has_its_id(tmp_path):
     with ramet.connect(tmp_path / "db") as db:
         docs = db.create_collection("c", embedder=WordTokens())
-        docs.add_texts(["moss stone picture by the painter Zerlina Quandt", "moss stone picture"], ["1", "2"], tenant="a")
+        docs.add_texts(["moss stone picture by Zerlina Quandt", "moss stone picture"], ["1", "2"], tenant="a")
         docs.add_texts(["old lamp", "Zerlina Quandt came from Odenburg"], ["3", "1"], tenant="b")
         rag = ramet.Rag(docs, n_candidates=2)
         found = rag.select("moss stone picture", 900, tenant=["a", "b"], strategy="topk")

@@ -147,7 +147,9 @@ class SelectedChunk(Described):
     number: int = Field(description="By which citations name it, from 1.")
     score: float
     metadata: dict[str, Any] | None
-    tenant: str = Field(description="In which it has its id: of those asked, the owner, or else the first that sees it.")
+    tenant: str = Field(
+        description="In which it has its id: of those asked, the owner, or else the first that sees it."
+    )
 
 
 class LeftOut(Described):

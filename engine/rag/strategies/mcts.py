@@ -106,10 +106,11 @@ def choose(
     batch : int
         Sets that are valued together, 1 to 1,024.
     max_passes : int
-        Sets to value, each of which a model reads unless it is known, for utilities that need one; at least 1. (A cross-encoder with
-        ``normalize="minmax"`` reads ten more when it is first asked.)
+        Sets to value, each of which a model reads unless it is known, for utilities that need one; at least 1. (A
+        cross-encoder with ``normalize="minmax"`` reads ten more when it is first asked.)
     deadline_ms : float, optional
-        Stop after this time and return the best set until then; a model is given time for one `batch` at least. Choices then depend on the machine's speed.
+        Stop after this time and return the best set until then; a model is given time for one `batch` at least.
+        Choices then depend on the machine's speed.
 
     Returns
     -------
