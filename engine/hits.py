@@ -44,12 +44,14 @@ class Columns:
     metadata: list[Any] | None = None
     tokens: list[Any] | None = None
     """Token codes, int8 of shape (t, 64), None where a record has none."""
+    tenants: list[Any] | None = None
+    """Name of the tenant, of those asked, in which each record is known by its id."""
 
     def of(self, i: Any) -> Columns:
         """Of query ``i`` of a batch, or of a slice."""
-        parts = (self.vectors, self.documents, self.metadata, self.tokens)
-        vectors, documents, metadata, tokens = (None if part is None else part[i] for part in parts)
-        return Columns(vectors=vectors, documents=documents, metadata=metadata, tokens=tokens)
+        parts = (self.vectors, self.documents, self.metadata, self.tokens, self.tenants)
+        vectors, documents, metadata, tokens, tenants = (None if part is None else part[i] for part in parts)
+        return Columns(vectors=vectors, documents=documents, metadata=metadata, tokens=tokens, tenants=tenants)
 
 
 _NOTHING = Columns()

@@ -28,6 +28,8 @@ class Include:
     vectors: bool = False
     tokens: bool = False
     """Token codes; not among what users can name."""
+    tenants: bool = False
+    """In which tenant each record is known by its id; not among what users can name either."""
 
     @classmethod
     def of(cls, include: object, with_vectors: bool) -> Include:
@@ -65,7 +67,29 @@ def columns_of(
         documents=documents_of(snapshot, rows) if include.documents else None,
         metadata=metadata_of(snapshot, rows) if include.metadata else None,
         tokens=snapshot.tokens(rows) if include.tokens and snapshot.has_tokens else None,
+        tenants=tenants_of(snapshot, rows, tenants) if include.tenants else None,
     )
+
+
+def tenants_of(snapshot: Snapshot, rows: Rows, tenants: Collection[int]) -> list[str]:
+    """Names of the tenants in which rows are known by their ids: of those given, the owner, or else the first.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    rows : array of int64, shape (n,)
+    tenants : collection of int
+        Every row is seen by one of them.
+    """
+    names = {number: one.name for number in tenants if (one := snapshot.member(number)) is not None}
+    if len(names) == 1:
+        return list(names.values()) * len(rows)
+    homes = snapshot.homes_of(rows)
+    found: list[str] = []
+    for i, owner in enumerate(homes.owners.tolist()):
+        seeing = {owner, *homes.tenants[homes.starts[i] : homes.starts[i + 1]].tolist()}
+        found.append(names[owner] if owner in names else next(names[one] for one in tenants if one in seeing))
+    return found
 
 
 def documents_of(snapshot: Snapshot, rows: Rows) -> list[str | None]:
@@ -105,6 +129,7 @@ def hits(
         documents=_cut(columns.documents, ends),
         metadata=_cut(columns.metadata, ends),
         tokens=_cut(columns.tokens, ends),
+        tenants=_cut(columns.tenants, ends),
     )
     return Hits(_cut(snapshot.ids_of(flat), ends) or [], distances, settings.metric, True, split)
 
@@ -124,7 +149,7 @@ def ranked(
     for i, (rows, scores) in enumerate(found):
         ids.append(snapshot.ids_of(rows))
         distances[i, : len(rows)] = -scores
-        of = columns_of(snapshot, settings, rows, replace(include, vectors=False), ())
+        of = columns_of(snapshot, settings, rows, replace(include, vectors=False), tenants)
         vectors = optional_vectors(snapshot, settings, rows, tenants) if include.vectors else None
         columns.append(replace(of, vectors=vectors))
     if single:
@@ -134,6 +159,7 @@ def ranked(
         documents=[one.documents for one in columns] if include.documents else None,
         metadata=[one.metadata for one in columns] if include.metadata else None,
         tokens=[one.tokens for one in columns] if include.tokens and snapshot.has_tokens else None,
+        tenants=[one.tenants for one in columns] if include.tenants else None,
     )
     return Hits(ids, distances, None, True, every)
 

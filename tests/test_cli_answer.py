@@ -55,6 +55,19 @@ def test_a_selection_says_why(run, only_json, place):
     assert all(one["why"] for one in [*found["chunks"], *found["left_out"]])
 
 
+def test_an_agent_of_ones_own_selects(run, only_json, place, tmp_path):
+    file = tmp_path / "agent.npz"
+    ramet.Agent.load().save(file)
+    found = only_json("select", place, QUESTION, "--agent", file)
+    assert found["strategy"] == only_json("select", place, QUESTION)["strategy"]
+    assert only_json("answer", place, QUESTION, "--agent", file)["selection"]["chunks"] == found["chunks"]
+    for command in ("select", "answer"):
+        code, _, err = run(command, place, QUESTION, "--agent", file, "--strategy", "topk")
+        assert code != 0 and "leave out --strategy" in err
+        code, _, err = run(command, place, QUESTION, "--agent", tmp_path / "missing.npz")
+        assert code != 0 and "--agent: " in err and "cannot be read" in err
+
+
 def test_a_stream_prints_the_answer_once(run, place):
     with LlmServer() as server:
         llm = f"openai:good@{server.base_url}"

@@ -19,12 +19,13 @@ from ramet.api.cli.place import CollectionPath, opened
 from ramet.api.cli.rag_report import as_document, show_answer, show_selection
 
 if TYPE_CHECKING:
-    from ramet import Answer, Rag, TextEmbedder
+    from ramet import Agent, Answer, Rag, TextEmbedder
 
 BUDGET = 1024
 
 # What arguments of the Python functions are called here.
 NAMES = {
+    "agent": "--agent",
     "budget": "--budget", "cost": "--cost", "cost_model": "--cost-model", "latency_ms": "--latency-ms", "llm": "--llm",
     "max_tokens": "--max-tokens", "order": "--order", "path": "--llm", "question": "QUESTION", "strategy": "--strategy",
     "timeout_s": "--timeout",
@@ -33,6 +34,10 @@ NAMES = {
 Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)]
 Strategy = Annotated[
     str, typer.Option(help="How chunks are selected: auto, topk, mmr, adaptive_k, adagres, greedy, beam or mcts.")
+]
+AgentFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.npz", help="Selects in place of auto; `ramet rag train` writes it.", show_default=False),
 ]
 Order = Annotated[str, typer.Option(help="In which order they are read: score, document or edges.")]
 Tenant = Annotated[str, typer.Option(help="Whose records to read.")]
@@ -45,6 +50,7 @@ def select(
     model: Model = None,
     light: Light = False,
     strategy: Strategy = "auto",
+    agent: AgentFile = None,
     order: Order = "score",
     tenant: Tenant = "default",
     where: Where = None,
@@ -52,7 +58,9 @@ def select(
 ) -> None:
     """Show what would be read for an answer under a budget, what would not, and why."""
     with asking(collection, model, light, "extractive", None) as rag:
-        found = rag.select(question, budget, tenant=tenant, where=parse_where(where), strategy=strategy, order=order)
+        found = rag.select(
+            question, budget, tenant=tenant, where=parse_where(where), strategy=choosing(strategy, agent), order=order
+        )
     if as_json:
         print_json(as_document(found))
     else:
@@ -80,6 +88,7 @@ def answer(
         str, typer.Option(metavar="MODEL", help="Who answers: extractive, openai:MODEL@URL or gguf:PATH.")
     ] = "extractive",
     strategy: Strategy = "auto",
+    agent: AgentFile = None,
     order: Order = "score",
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens that the answer may have.")] = 256,
     timeout: Annotated[float, typer.Option(help="Seconds that the language model may take.")] = 60.0,
@@ -98,14 +107,32 @@ def answer(
         "budget": budget if budget is not None or amounts else BUDGET,
         **amounts,
         "max_tokens": max_tokens, "timeout_s": timeout, "tenant": tenant, "where": parse_where(where),
-        "strategy": strategy, "order": order,
+        "order": order,
     }  # fmt: skip
     with asking(collection, model, light, llm, cost_model) as rag:
+        options["strategy"] = choosing(strategy, agent)
         found = streamed(rag, question, options) if stream else rag.answer(question, **options)
     if as_json:
         print_json(as_document(found))
     else:
         show_answer(console(), found, with_text=not stream)
+
+
+def choosing(strategy: str, agent: Path | None) -> str | Agent:
+    """Who chooses chunks.
+
+    Raises
+    ------
+    InputError
+        Both a strategy and an agent are named.
+    ArgumentError
+        The file holds no agent.
+    """
+    if agent is None:
+        return strategy
+    if strategy != "auto":
+        raise InputError("--agent chooses the strategy itself; leave out --strategy")
+    return ramet.Agent.load(agent)
 
 
 def streamed(rag: Rag, question: str, options: dict[str, Any]) -> Answer:

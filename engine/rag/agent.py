@@ -8,14 +8,17 @@ and one answer takes less than a millisecond.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 
 from ramet.engine.errors import ArgumentError
 from ramet.engine.rag.features import NAMES, features
@@ -75,6 +78,15 @@ class Network:
         shares = scores / scores.sum(axis=2, keepdims=True)
         return shares.mean(axis=0), _layer(e, self.parameters).mean(axis=0)
 
+    def fits(self) -> bool:
+        """Whether the layers fit each other, and the features and strategies of this version."""
+        f, s = len(NAMES), len(STRATEGY_NAMES)
+        if self.hidden.ndim != 3 or self.embedding.ndim != 3:
+            return False
+        (m, _, h), e = self.hidden.shape, self.embedding.shape[2]
+        known = [(f,), (f,), (m, f + 1, h), (m, h + 1, e), (m, e + 1, s), (m, e + 1, s)]
+        return m > 0 and [getattr(self, name).shape for name in Network.__slots__] == known
+
     @classmethod
     def joined(cls, members: Sequence[Network]) -> Network:
         """Several networks with the same standardisation as one."""
@@ -106,7 +118,7 @@ class Agent:
     """
 
     def __init__(self, network: Network, trained_on: str = "") -> None:
-        if network.mean.shape != (len(NAMES),) or network.classes.shape[2] != len(STRATEGY_NAMES):
+        if not network.fits():
             raise ArgumentError("agent", "was trained by another version of ramet; train it again: ramet rag train")
         self.network = network
         self.trained_on = trained_on
@@ -120,15 +132,15 @@ class Agent:
         ArgumentError
             There is no such file, or it holds no agent of this version.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as kept:
-                found = {name: kept[name] for name in kept.files}
-        except (OSError, ValueError) as error:
-            raise ArgumentError("agent", f"{str(path)!r} cannot be read ({error})") from error
-        if int(found.pop("version", -1)) != VERSION or tuple(found.pop("strategies", ())) != STRATEGY_NAMES:
+        found = _arrays(path)
+        same = np.array_equal(found.get("version", -1), VERSION)
+        if not same or not np.array_equal(found.get("strategies", ()), STRATEGY_NAMES):
             raise ArgumentError("agent", f"{str(path)!r} is of another version; train it again: ramet rag train")
-        trained_on = str(found.pop("trained_on", ""))
-        return cls(Network(**{name: array.astype(np.float32) for name, array in found.items()}), trained_on)
+        try:
+            network = Network(**{name: found[name].astype(np.float32) for name in Network.__slots__})
+        except (KeyError, ValueError) as error:
+            raise ArgumentError("agent", f"{str(path)!r} holds no agent ({error}); train it again") from error
+        return cls(network, str(found.get("trained_on", "")))
 
     def save(self, path: str | Path) -> None:
         """Write it to a file."""
@@ -155,6 +167,24 @@ class Agent:
         shares, places = self.network.forward(features(pool, budget)[None])
         best = int(shares[0].argmax())
         return configuration(STRATEGY_NAMES[best], float(places[0, best]))
+
+
+def _arrays(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an archive.
+
+    Raises
+    ------
+    ArgumentError
+        There is no such file, or it is none, or damaged.
+    """
+    try:
+        with Path(path).open("rb") as file:  # NumPy does not close files that are no archives
+            kept = np.load(file, allow_pickle=False)
+            if not isinstance(kept, NpzFile):
+                raise ValueError("it holds one array, no agent")
+            return {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, EOFError, NotImplementedError, BadZipFile, zlib.error) as error:
+        raise ArgumentError("agent", f"{str(path)!r} cannot be read ({error})") from error
 
 
 def configuration(strategy: str, place: float) -> tuple[str, dict[str, Any]]:

@@ -67,8 +67,8 @@ class Choice:
 
 
 def precedence(pool: Pool) -> I64:
-    """Place of each candidate by score, highest first, and id: what decides between equals, (n,)."""
-    order = sorted(range(len(pool.candidates)), key=lambda c: (-pool.candidates[c].score, pool.candidates[c].id))
+    """Place of each candidate by score, highest first, id and tenant: what decides between equals, (n,)."""
+    order = sorted(range(len(pool.candidates)), key=lambda c: (-pool.candidates[c].score, pool.candidates[c].name))
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     return places

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ramet.engine.arguments import DEFAULT_TENANT
 from ramet.engine.rag.selection import SelectedChunk
 
 MOST_OF_A_RANGE = 50
@@ -48,6 +49,8 @@ class Citation:
     """Whether what stands before the mark is in the chunk word for word, white space aside."""
     at: int
     """Where the mark is in the answer, in characters."""
+    tenant: str = DEFAULT_TENANT
+    """Of the chunk: ids are unique in one tenant only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +140,7 @@ def _citation(chunk: SelectedChunk, statement: str, at: int) -> Citation:
         end=chunk.position + end,
         quoted=place is not None,
         at=at,
+        tenant=chunk.tenant,
     )
 
 

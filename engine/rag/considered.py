@@ -8,11 +8,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ramet.engine.rag.pool import Pool
+from ramet.engine.rag.pool import Name, Pool
 from ramet.engine.rag.utility import SetUtility, utility_for
 
 MOST_KEPT = 64
 """Questions whose pools are kept; one of 60 chunks takes some 100 KB."""
+MOST_BYTES = 32 << 20
+"""Of all pools that are kept, but for the last one: a pool of 1,000 chunks takes 20 MB."""
 MOST_UTILITIES = 8
 """Of one question."""
 
@@ -22,8 +24,8 @@ class Considered:
     """The pool of a question, with what was valued in it so far."""
 
     pool: Pool
-    seeds: dict[str, str]
-    """Id of a candidate of the second hop -> id of the chunk that brought it up."""
+    seeds: dict[Name, str]
+    """Name of a candidate of the second hop -> id of the chunk that brought it up."""
     stages: list[dict[str, Any]]
     """What was done to get it, with times."""
     _utilities: dict[Hashable, tuple[object, SetUtility]] = field(default_factory=dict)
@@ -47,8 +49,14 @@ class Considered:
             return self._utilities[key][1]
 
 
+def size_of(pool: Pool) -> int:
+    """About how many bytes a pool takes, with the arrays of the coverage utility over it: two (n, n) of float64."""
+    texts = sum(len(one.text) for one in pool.candidates)
+    return 5 * pool.similarity.nbytes + 3 * pool.coverage.nbytes + texts
+
+
 class Memory:
-    """The last questions. Safe to share between threads."""
+    """The last questions, as many as are allowed. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, Considered] = OrderedDict()
@@ -63,6 +71,8 @@ class Memory:
         made = make()
         with self._lock:
             self._known[key] = made
-            while len(self._known) > MOST_KEPT:
-                self._known.popitem(last=False)
+            self._known.move_to_end(key)
+            sizes = sum(size_of(one.pool) for one in self._known.values())
+            while len(self._known) > 1 and (len(self._known) > MOST_KEPT or sizes > MOST_BYTES):
+                sizes -= size_of(self._known.popitem(last=False)[1].pool)
         return made

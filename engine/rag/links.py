@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.rag.pool import Candidate
+from ramet.engine.rag.pool import Candidate, Name
 
 F64 = npt.NDArray[np.float64]
 
@@ -48,7 +48,8 @@ def linked(candidates: Sequence[Candidate]) -> F64:
         speaking = [i for i in range(n) if parts[i][0] != name and _mentions(parts[i][1], name)]
         found[np.ix_(speaking, named)] = 1.0
     found = np.maximum(found, found.T)
-    documents = np.array([candidate.document for candidate in candidates], dtype=object)
+    numbers: dict[Name, int] = {}
+    documents = np.array([numbers.setdefault(candidate.source, len(numbers)) for candidate in candidates], np.int64)
     found[documents[:, None] == documents] = 0.0
     return found
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ramet.engine.errors import one_of
-from ramet.engine.rag.pool import Candidate
+from ramet.engine.rag.pool import Candidate, Name
 
 Order = Callable[[Sequence[Candidate], Sequence[int]], tuple[int, ...]]
 
 
 def _by_score(candidates: Sequence[Candidate], chosen: Sequence[int]) -> tuple[int, ...]:
-    """The best score first; equal scores by id."""
-    return tuple(sorted(chosen, key=lambda i: (-candidates[i].score, candidates[i].id)))
+    """The best score first; equal scores by id, then tenant."""
+    return tuple(sorted(chosen, key=lambda i: (-candidates[i].score, candidates[i].name)))
 
 
 def _by_document(candidates: Sequence[Candidate], chosen: Sequence[int]) -> tuple[int, ...]:
     """As in their documents, the document with the best chunk first."""
-    best: dict[str, float] = {}
+    best: dict[Name, float] = {}
     for i in chosen:
         one = candidates[i]
-        best[one.document] = max(best.get(one.document, one.score), one.score)
+        best[one.source] = max(best.get(one.source, one.score), one.score)
 
-    def key(i: int) -> tuple[float, str, int, str]:
+    def key(i: int) -> tuple[float, Name, int, str]:
         one = candidates[i]
-        return -best[one.document], one.document, one.position, one.id
+        return -best[one.source], one.source, one.position, one.id
 
     return tuple(sorted(chosen, key=key))
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine.arguments import DEFAULT_TENANT
+
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
+
+
+class Name(NamedTuple):
+    """What tells a record, or a document, from all others: ids are unique in one tenant only."""
+
+    id: str
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +36,18 @@ class Candidate:
     position: int
     """Offset in that document, 0 if it is whole."""
     metadata: dict[str, Any] | None = None
+    tenant: str = DEFAULT_TENANT
+    """Of those asked, the one that owns the record, or else the first one that sees it."""
+
+    @property
+    def name(self) -> Name:
+        """Of the record, among several tenants'."""
+        return Name(self.id, self.tenant)
+
+    @property
+    def source(self) -> Name:
+        """Of the document, among several tenants'."""
+        return Name(self.document, self.tenant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from ramet.engine.rag.prompt import Reader, Template
 from ramet.engine.rag.retrieval import Place
 from ramet.engine.rag.selection import SelectedChunk, Selection
 from ramet.engine.rag.strategies import STRATEGIES, choose, parameters_of
-from ramet.engine.rag.utility import SetUtility
+from ramet.engine.rag.utility import CoverageUtility, SetUtility
 from ramet.engine.token_codes import Projection
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ CANDIDATES = 50
 MOST_CANDIDATES = 1000
 MOST_TOKENS = 1 << 30
 AUTO = "auto"
+AUTO_ELSEWHERE: tuple[str, dict[str, Any]] = ("mcts", {"price": 0.0})
+"""What "auto" means for utilities of the user's. The agent's prices are in units of coverage, which such a utility may
+never reach; greedy and beam would ask for every candidate at every step."""
 MODES = ("dense", "keyword", "hybrid")
 Strategy = str | Agent
 
@@ -124,7 +127,8 @@ class Rag(Answering):
             How candidates are found. Default: "dense", but "keyword" without an embedder.
         strategy : str or Agent
             "topk", "mmr", "adaptive_k", "adagres", "greedy", "beam", "mcts"; or "auto", by which the configuration
-            agent chooses strategy and parameters for this question; or an `Agent` of your own (``ramet rag train``).
+            agent chooses strategy and parameters for this question (with a `utility` of your own, whose units it does
+            not know: "mcts" with a price of 0); or an `Agent` of your own (``ramet rag train``).
         order : {"score", "document", "edges"}
             In which order they are read.
         utility : {"coverage"}, cross-encoder or callable
@@ -157,19 +161,21 @@ class Rag(Answering):
         candidates = considered.pool.candidates
         limits = Budget(most, text, candidates, self.template, self.reader)
         value = considered.utility(utility)
+        passes = value.passes
         made = self._chosen(considered, limits, strategy, parameters, value)
         kept = limits.enforced(made.choice.order, lambda chosen: arrange(candidates, chosen))
         reading = arrange(candidates, kept)
+        worth = float(value.value(kept))  # asks the model once more if the strategy did not ask for this set
         return Selection(
             question=text,
             chunks=_chunks(considered, made.choice, reading),
             left_out=_left_out(considered, made.choice, kept, limits),
             tokens=limits.used(reading),
             budget=most,
-            utility=float(value.value(kept)),
+            utility=worth,
             strategy=made.strategy,
             parameters=made.parameters,
-            passes=made.choice.passes,
+            passes=value.passes - passes,
             seconds=time.perf_counter() - begun,
             trace=(*considered.stages, {"stage": "choose", "ms": 1e3 * made.choice.seconds}, *made.choice.trace),
         )
@@ -185,7 +191,10 @@ class Rag(Answering):
         """What a strategy chooses, the one that was asked for or that the agent takes."""
         # Every cost has a separator, of which a prompt has one less than chunks.
         room = limits.for_chunks + self.reader.count(self.template.separator)
-        name, settings = _configured(strategy, parameters, considered, room)
+        if strategy == AUTO and not parameters and not isinstance(value, CoverageUtility):
+            name, settings = AUTO_ELSEWHERE
+        else:
+            name, settings = _configured(strategy, parameters, considered, room)
         limit = Limit(tokens=room, costs=considered.pool.costs)
         choice = choose(name, considered.pool, limit, value, **settings)
         return _Made(name, {**parameters_of(name), **settings}, choice)
@@ -210,7 +219,9 @@ class Rag(Answering):
         clock = _Clock()
         if self.embedder is not None:
             self._opened.check(self.embedder)  # another process may have stored vectors of another model since
-        question = retrieval.asked(self.embedder, text, needed=place.mode != "keyword")
+        question = retrieval.asked(self.embedder, text, needed=place.mode == "dense")
+        if question.vector is None and place.mode == "hybrid":
+            place = replace(place, mode="keyword")  # the embedder knows no word of it; as `Collection.query` does
         clock.done("embed")
         found = retrieval.in_order(retrieval.retrieved(self._opened, question, place, self.n_candidates))
         clock.done("retrieve")
@@ -300,12 +311,13 @@ def _chunks(considered: Considered, choice: Choice, reading: Sequence[int]) -> t
     pool, chunks = considered.pool, []
     for number, i in enumerate(reading, 1):
         one = pool.candidates[i]
-        seed = considered.seeds.get(one.id)
+        seed = considered.seeds.get(one.name)
         why = choice.reasons[i] if seed is None else f"brought up by {seed!r}; {choice.reasons[i]}"
         chunks.append(
             SelectedChunk(
                 id=one.id, text=one.text, document=one.document, position=one.position, n_tokens=int(pool.costs[i]),
                 why=why, number=number, score=one.score, metadata=one.metadata,
+                tenant=one.tenant,
             )
         )  # fmt: skip
     return tuple(chunks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,17 @@ from ramet.engine.errors import ArgumentError
 from ramet.engine.hits import Hits
 from ramet.engine.opened import Opened
 from ramet.engine.rag.coverage import aspects, coverage
-from ramet.engine.rag.pool import F32, I64, Candidate, Pool
+from ramet.engine.rag.pool import F32, I64, Candidate, Name, Pool
 from ramet.engine.reads import Include
 from ramet.engine.search import Effort
 from ramet.engine.token_codes import I8, Projection, can_encode, unit
 from ramet.engine.where import Filter
 
-EVERYTHING = Include(documents=True, metadata=True, vectors=True, tokens=True)
+EVERYTHING = Include(documents=True, metadata=True, vectors=True, tokens=True, tenants=True)
+
+MORE = 8
+"""Times as many records are asked for when too few of those found have documents."""
+MOST_LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,14 @@ def retrieved(opened: Opened, question: Asked, place: Place, n: int) -> list[Fou
     if place.mode != "keyword":
         queries, _ = checks.query_form(question.vector, opened.settings, "question")
     texts = None if place.mode == "dense" else [question.text]
-    hits = answered(opened, queries, texts, place, n)
-    return found_in(hits[0], question, place.mode)
+    k = n
+    while True:
+        hits = answered(opened, queries, texts, place, k)[0]
+        found = found_in(hits, question, place.mode)
+        # Records without a document are no chunks, but may be nearer than those that have one: then more are looked at.
+        if len(found) >= n or len(hits.ids) < k or k >= MOST_LOOKED_AT:
+            return found[:n]
+        k = min(MORE * k, MOST_LOOKED_AT)
 
 
 def answered(opened: Opened, queries: F32 | None, texts: list[str] | None, place: Place, n: int) -> Hits:
@@ -106,6 +117,7 @@ def found_in(hits: Hits, question: Asked, mode: str) -> list[Found]:
     n = len(hits.ids)
     columns = hits.columns
     documents, metadata, codes = (part or [None] * n for part in (columns.documents, columns.metadata, columns.tokens))
+    tenants = columns.tenants or []
     found: list[Found] = []
     for i, name in enumerate(hits.ids):
         if not documents[i]:
@@ -114,13 +126,20 @@ def found_in(hits: Hits, question: Asked, mode: str) -> list[Found]:
         stored = None if columns.vectors is None else columns.vectors[i]
         vector = _unit_of(stored, question)
         score = float(hits.scores[i]) if mode != "dense" else float(vector @ unit_question(question))
-        document = (fields or {}).get(DOCUMENT, name)
-        position = (fields or {}).get(START, 0)
+        document, position = _place_of(name, fields or {})
         candidate = Candidate(
-            id=name, text=documents[i], score=score, document=str(document), position=int(position), metadata=fields
-        )
+            id=name, text=documents[i], score=score, document=document, position=position, metadata=fields,
+            tenant=tenants[i],
+        )  # fmt: skip
         found.append(Found(candidate, vector, codes[i]))
     return found
+
+
+def _place_of(name: str, fields: Mapping[str, Any]) -> tuple[str, int]:
+    """Document and offset of a record; fields of these names that somebody else wrote may hold anything."""
+    document, position = fields.get(DOCUMENT), fields.get(START)
+    at = position if isinstance(position, int) and not isinstance(position, bool) else 0
+    return document if isinstance(document, str) else name, at
 
 
 def unit_question(question: Asked) -> F32:
@@ -142,7 +161,7 @@ def pool_of(
     costs: I64,
     projection: Projection | None,
     language: str,
-    hops: Mapping[str, float] | None,
+    hops: Mapping[Name, float] | None,
 ) -> Pool:
     """The arrays over candidates, which are in order of their scores.
 
@@ -156,7 +175,7 @@ def pool_of(
     language : str
         Whose stop words ask for nothing.
     hops : mapping, optional
-        Id -> how strongly the chunks found first bring it up.
+        Name -> how strongly the chunks found first bring it up.
     """
     vectors = np.stack([one.vector for one in found]) if found else np.zeros((0, 0), np.float32)
     there: I64 = np.empty(0, np.int64)
@@ -174,7 +193,7 @@ def pool_of(
         coverage=covered,
         weights=np.ones(len(there), np.float32),
         costs=costs,
-        hops=None if hops is None else np.array([hops.get(one.id, 0.0) for one in candidates], np.float32),
+        hops=None if hops is None else np.array([hops.get(one.name, 0.0) for one in candidates], np.float32),
         aspects=[question.words[i].strip("#▁Ġ ") for i in there.tolist()],
     )
 
@@ -186,5 +205,5 @@ def _scaled(candidates: Sequence[Candidate]) -> F32:
 
 
 def in_order(found: Sequence[Found]) -> list[Found]:
-    """The best score first, equal ones by id."""
-    return sorted(found, key=lambda one: (-one.candidate.score, one.candidate.id))
+    """The best score first, equal ones by id, then tenant."""
+    return sorted(found, key=lambda one: (-one.candidate.score, one.candidate.name))

@@ -1,12 +1,13 @@
 """Set utilities whose value somebody else says: a cross-encoder, or a function of the user's.
 
-Each set is asked for once: answers are kept per question, by the ids of the set. What is asked for is a set, so chunks
-are put in one order before (by score, then id), whatever order they were found in.
+Each set is asked for once: answers are kept per question. What is asked for is a set, so chunks
+are put in one order before (by score, id and tenant), whatever order they were found in.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -40,8 +41,9 @@ class _Scored:
         self._pool = pool
         self._n = len(pool.candidates)
         self._place = precedence(pool)
-        self._known: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._known: dict[Set, float] = {(): 0.0}
         self._passes = 0
+        self._lock = threading.RLock()  # a function of the user's may select by itself
 
     @property
     def passes(self) -> int:
@@ -69,15 +71,11 @@ class _Scored:
     def many(self, sets: Sequence[Sequence[int]]) -> F64:
         """Values of several sets; only those not asked for before cost anything."""
         ordered = [tuple(sorted((int(c) for c in chosen), key=self._place.__getitem__)) for chosen in sets]
-        keys = [self._key(chosen) for chosen in ordered]
-        new = {key: chosen for key, chosen in zip(keys, ordered, strict=True) if chosen and key not in self._known}
-        if new:
-            values = self._ask(list(new.values()))
-            self._known.update(zip(new, values, strict=True))
-        return np.array([self._known[key] if key[1] else 0.0 for key in keys], np.float64)
-
-    def _key(self, chosen: Set) -> tuple[str, tuple[str, ...]]:
-        return self._pool.question, tuple(self._pool.candidates[c].id for c in chosen)
+        with self._lock:  # another thread that wants the same set waits for it
+            new = list(dict.fromkeys(chosen for chosen in ordered if chosen not in self._known))
+            if new:
+                self._known.update(zip(new, self._ask(new), strict=True))
+            return np.array([self._known[chosen] for chosen in ordered], np.float64)
 
     def _ask(self, sets: list[Set]) -> list[float]:
         """Values of sets that are not empty."""

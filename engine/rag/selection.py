@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ramet.engine.arguments import DEFAULT_TENANT
+
 _SHOWN = 60
 
 
@@ -27,6 +29,8 @@ class SelectedChunk:
     """By which the prompt and citations name it, from 1."""
     score: float
     metadata: dict[str, Any] | None = None
+    tenant: str = DEFAULT_TENANT
+    """In which it is known by its id: of those asked, the owner, or else the first that sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

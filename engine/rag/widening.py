@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ramet.engine.opened import Opened
-from ramet.engine.rag.pool import F32, Pool
+from ramet.engine.rag.pool import F32, Name, Pool
 from ramet.engine.rag.retrieval import Asked, Found, Place, answered, found_in, unit_question
 from ramet.engine.rag.utility import CoverageUtility
 
@@ -34,10 +34,10 @@ class Widening:
     """What a second look brought."""
 
     new: list[Found] = field(default_factory=list)
-    hops: dict[str, float] = field(default_factory=dict)
-    """Id -> how well it fits what a seed brings up, as a share of how well the seed does itself, 0 to 1."""
-    seeds: dict[str, str] = field(default_factory=dict)
-    """Id of a new candidate -> id of the chunk that brought it up."""
+    hops: dict[Name, float] = field(default_factory=dict)
+    """Name -> how well it fits what a seed brings up, as a share of how well the seed does itself, 0 to 1."""
+    seeds: dict[Name, str] = field(default_factory=dict)
+    """Name of a new candidate -> id of the chunk that brought it up."""
 
 
 def seeds_of(pool: Pool) -> list[int]:
@@ -70,10 +70,10 @@ def widened(opened: Opened, question: Asked, place: Place, pool: Pool) -> Wideni
         return result
     found = _ranked(opened, question, place, texts)
     for chunk, ranked in zip(chunks, found, strict=True):
-        scores = {one.candidate.id: one.candidate.score for one in ranked}
-        own = scores.get(chunk.id, max(scores.values(), default=0.0))
+        scores = {one.candidate.name: one.candidate.score for one in ranked}
+        own = scores.get(chunk.name, max(scores.values(), default=0.0))
         for name, score in scores.items():
-            if name != chunk.id and own > 0.0:
+            if name != chunk.name and own > 0.0:
                 result.hops[name] = max(result.hops.get(name, 0.0), min(score / own, 1.0))
     _take(
         result, [chunk.id for chunk in chunks], found, pool, unit_question(question) if place.mode == "dense" else None
@@ -89,17 +89,17 @@ def _ranked(opened: Opened, question: Asked, place: Place, texts: list[str]) -> 
 
 def _take(result: Widening, seeds: Sequence[str], found: Sequence[list[Found]], pool: Pool, query: F32 | None) -> None:
     """Take the best new hits of the searches in turn; they are scored by the cosine with the query, if there is one."""
-    known = {one.id for one in pool.candidates}
+    known = {one.name for one in pool.candidates}
     lowest = min((one.score for one in pool.candidates), default=0.0)
-    waiting = [[one for one in ranked if one.candidate.id not in known] for ranked in found]
+    waiting = [[one for one in ranked if one.candidate.name not in known] for ranked in found]
     while any(waiting) and len(result.new) < MOST_NEW:
         for seed, ranked in zip(seeds, waiting, strict=True):
-            while ranked and (ranked[0].candidate.id in known or ranked[0].candidate.id in result.seeds):
+            while ranked and (ranked[0].candidate.name in known or ranked[0].candidate.name in result.seeds):
                 ranked.pop(0)
             if ranked and len(result.new) < MOST_NEW:
                 one = ranked.pop(0)
                 # Scores of different searches do not compare: cosines do, and else it comes behind what was there.
-                hop = result.hops.get(one.candidate.id, 0.0)
+                hop = result.hops.get(one.candidate.name, 0.0)
                 score = lowest * hop if query is None else float(one.vector @ query)
                 result.new.append(replace(one, candidate=replace(one.candidate, score=score)))
-                result.seeds[one.candidate.id] = seed
+                result.seeds[one.candidate.name] = seed

@@ -153,6 +153,37 @@ def test_files_that_hold_no_agent_are_refused(tmp_path):
         Agent.load(tmp_path / "broken.npz")
 
 
+def test_agents_that_are_damaged_are_refused(tmp_path):
+    whole, path = SHIPPED.read_bytes(), tmp_path / "agent.npz"
+    for content in (b"", whole[:1000], whole[: len(whole) // 2], whole[:-1], whole[:3000] + b"xx" + whole[3002:]):
+        path.write_bytes(content)
+        with pytest.raises(ArgumentError, match="cannot be read"):
+            Agent.load(path)
+    with (tmp_path / "one.npy").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ArgumentError, match="one array, no agent"):
+        Agent.load(tmp_path / "one.npy")
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"classes": None}, "holds no agent"),
+        ({"mean": np.array(["a"])}, "holds no agent"),
+        ({"scale": np.ones(3)}, "another version"),
+        ({"hidden": np.ones(3)}, "another version"),
+        ({"version": np.array([1, 1])}, "another version"),
+        ({"strategies": np.array("greedy")}, "another version"),
+    ],
+)
+def test_archives_with_other_arrays_are_refused(tmp_path, changed, problem):
+    with np.load(SHIPPED) as kept:
+        arrays = {name: kept[name] for name in kept.files} | changed
+    np.savez(tmp_path / "agent.npz", **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(ArgumentError, match=problem):
+        Agent.load(tmp_path / "agent.npz")
+
+
 def test_one_question_is_too_few():
     labels, _ = learnable(1)
     with pytest.raises(ArgumentError, match="at least 2"):

@@ -1,6 +1,8 @@
 """Utilities that ask a model or a function: each set once, in one order, counted and checked."""
 
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -139,6 +141,51 @@ def test_a_function_gets_candidates_and_is_called_once_a_set():
     assert np.isfinite(gains).tolist() == [True, False, False, False, False]
     assert utility.passes == len(calls) == 2
     assert choose("beam", pool, limit_of(pool, 10_000), utility, price=0.0).passes == utility.passes - 2
+
+
+def test_tree_search_does_not_depend_on_what_was_asked_before():
+    pool = made(3, 12, 3)
+    limit = limit_of(pool, 600)
+
+    def function(question, chunks):
+        return sum((7 * ord(one.id[-1]) + len(one.id)) % 11 for one in chunks) ** 0.5
+
+    first = choose("mcts", pool, limit, CallableUtility(function, pool), price=0.0, max_passes=12)
+    utility = CallableUtility(function, pool)
+    utility.many([(c,) for c in range(12)] + [(0, c) for c in range(1, 12)])
+    for _ in range(2):
+        again = choose("mcts", pool, limit, utility, price=0.0, max_passes=12)
+        assert (again.order, again.evaluations) == (first.order, first.evaluations)
+
+
+def test_tree_search_looks_at_its_deadline_between_batches():
+    pool = made(3, 12, 3, most_cost=1)
+    model = Lengths()
+    utility = CrossEncoderUtility(model, pool)
+    choice = choose("mcts", pool, limit_of(pool, 600), utility, price=0.0, batch=2, deadline_ms=0)
+    assert choice.order
+    assert len(model.read) == 2
+    whole = choose("mcts", pool, limit_of(pool, 600), utility, price=0.0, batch=2, iterations=0)
+    bounded = choose("mcts", pool, limit_of(pool, 600), utility, price=0.0, batch=2, iterations=0, deadline_ms=1e9)
+    assert bounded.order == whole.order and len(model.read) > 2
+
+
+def test_threads_ask_for_a_set_once():
+    pool = made(3, 6, 3)
+    calls = []
+
+    def slow(question, chunks):
+        calls.append([one.id for one in chunks])
+        time.sleep(0.01)
+        return float(len(chunks))
+
+    utility = CallableUtility(slow, pool)
+    threads = [threading.Thread(target=utility.many, args=([(0,), (1, 2), (3,)],)) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(calls) == utility.passes == 3
 
 
 @pytest.mark.parametrize(

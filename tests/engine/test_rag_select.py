@@ -179,6 +179,45 @@ def test_wrong_arguments_of_rag(docs):
         ramet.Rag(docs, embedder=WordTokens("another"))
 
 
+def test_fields_with_the_names_of_ours_may_hold_anything(tmp_path):
+    fields = [{"_start": "abc", "_document": 7}, {"_start": 3.5, "_document": ["d"]}, {"_start": True}]
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("c", embedder=WordTokens())
+        docs.upsert(["0", "1", "2"], documents=["moss stone picture"] * 3, metadata=fields)
+        found = ramet.Rag(docs).select(QUESTION, 400, mode="keyword", strategy="topk")
+        assert sorted((chunk.id, chunk.document, chunk.position) for chunk in found.chunks) == [
+            ("0", "0", 0), ("1", "1", 0), ("2", "2", 0),
+        ]  # fmt: skip
+
+
+def test_chunks_are_found_among_nearer_records_without_documents(tmp_path):
+    with ramet.connect(tmp_path) as db:
+        embedder = WordTokens()
+        docs = db.create_collection("c", embedder=embedder)
+        docs.add_texts(FILLER[:30])
+        docs.upsert([f"bare {i}" for i in range(200)], np.repeat(embedder.embed_queries([QUESTION]), 200, axis=0))
+        for mode in ("dense", "hybrid"):
+            found = ramet.Rag(docs, n_candidates=5).select(QUESTION, 400, mode=mode, widen=False)
+            assert len(found.chunks) + len(found.left_out) == 5
+
+
+def test_hybrid_questions_without_a_word_that_the_embedder_knows_are_asked_by_words(tmp_path):
+    class Forgetful(WordTokens):
+        def embed_question_with_tokens(self, text):
+            vector, tokens, words = super().embed_question_with_tokens(text)
+            return 0 * vector, tokens, words
+
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("c", embedder=Forgetful())
+        docs.add_texts([HOP_1, HOP_2, *FILLER[:5]])
+        rag = ramet.Rag(docs)
+        found = rag.select("Zerlina", 400, mode="hybrid", strategy="topk")
+        assert HOP_2 in [chunk.text for chunk in found.chunks]
+        assert found.ids == rag.select("Zerlina", 400, mode="keyword", strategy="topk").ids
+        with pytest.raises(ramet.ArgumentError, match="has no word that the embedder knows"):
+            rag.select("Zerlina", 400, mode="dense")
+
+
 def test_no_candidates(tmp_path):
     with ramet.connect(tmp_path) as db:
         rag = ramet.Rag(db.create_collection("c", embedder=WordTokens()))
@@ -241,9 +280,22 @@ def test_utilities_of_the_user_are_asked_once_for_each_set(rag):
 
     first = rag.select(QUESTION, 300, strategy="topk", utility=length)
     n = len(asked)
-    assert len(set(asked)) == n
-    assert rag.select(QUESTION, 300, strategy="topk", utility=length).utility == first.utility
+    assert len(set(asked)) == n == first.passes > 0
+    again = rag.select(QUESTION, 300, strategy="topk", utility=length)
+    assert (again.utility, again.passes) == (first.utility, 0)
     assert len(asked) == n
+
+
+def test_auto_selects_by_a_utility_whose_values_are_small(rag):
+    def share(question, chunks):
+        return 0.1 * sum("moss" in chunk.text for chunk in chunks) / 20
+
+    found = rag.select(QUESTION, 300, utility=share)
+    assert (found.strategy, found.parameters["price"]) == ("mcts", 0.0)
+    assert found.chunks and found.utility > 0.0
+    assert 0 < found.passes <= 50
+    with pytest.raises(ramet.ArgumentError, match="price: goes with a strategy by its name"):
+        rag.select(QUESTION, 300, utility=share, price=0.1)
 
 
 def test_hostile_chunks_stay_quoted_in_the_prompt_and_whole_in_the_selection(tmp_path):

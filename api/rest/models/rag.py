@@ -147,6 +147,9 @@ class SelectedChunk(Described):
     number: int = Field(description="By which citations name it, from 1.")
     score: float
     metadata: dict[str, Any] | None
+    tenant: str = Field(
+        description="In which it has its id: of those asked, the owner, or else the first that sees it."
+    )
 
 
 class LeftOut(Described):
@@ -182,6 +185,7 @@ class Citation(Described):
     end: int
     quoted: bool = Field(description="Whether what stands before the mark is in the chunk word for word.")
     at: int = Field(description="Where the mark is in the answer, in characters.")
+    tenant: str = Field(description="Of the chunk: ids are unique in one tenant only.")
 
 
 class Usage(Described):

@@ -106,10 +106,11 @@ def choose(
     batch : int
         Sets that are valued together, 1 to 1,024.
     max_passes : int
-        Texts that a model may read, for utilities that need one; at least 1. (A cross-encoder with
-        ``normalize="minmax"`` reads ten more when it is first asked.)
+        Sets to value, each of which a model reads unless it is known, for utilities that need one; at least 1. (A
+        cross-encoder with ``normalize="minmax"`` reads ten more when it is first asked.)
     deadline_ms : float, optional
-        Stop after this time and return the best set until then. Choices then depend on the machine's speed.
+        Stop after this time and return the best set until then; a model is given time for one `batch` at least.
+        Choices then depend on the machine's speed.
 
     Returns
     -------
@@ -154,7 +155,7 @@ class _Tree:
         self._seed()
         self._run.trace.append({"iteration": 0, "value": round(self.best.value, 6), "sets": len(self._nodes)})
         for iteration in range(1, self._settings.iterations + 1):
-            if self._root.exhausted or self._passes_left() == 0 or self._run.seconds >= self._settings.deadline_s:
+            if self._root.exhausted or self._passes_left() == 0 or self._late():
                 break
             before = self.best
             self._iterate()
@@ -169,10 +170,15 @@ class _Tree:
         self._run.trace.clear()
         path = [self._root]
         sets = [tuple(order[:size]) for size in range(1, len(order) + 1)]
-        for node in self._valued(sets):
-            path[-1].children.append(node)
-            self._back(path, node)
-            path.append(node)
+        bounded = not self._cheap and math.isfinite(self._settings.deadline_s)
+        size = self._settings.batch if bounded else max(len(sets), 1)
+        for first in range(0, len(sets), size):
+            if bounded and first and self._late():  # the first batch is always valued: nothing were found without it
+                break
+            for node in self._valued(sets[first : first + size]):
+                path[-1].children.append(node)
+                self._back(path, node)
+                path.append(node)
 
     def _iterate(self) -> None:
         """Walk down to a node that may grow, and grow it."""
@@ -270,6 +276,15 @@ class _Tree:
             node.visits += 1
             node.best = max(node.best, child.best)
 
+    def _late(self) -> bool:
+        """Whether the time is over."""
+        return self._run.seconds >= self._settings.deadline_s
+
     def _passes_left(self) -> int:
-        """Texts that a model may still read."""
-        return 1 << 31 if self._cheap else max(self._settings.max_passes - self._run.passes, 0)
+        """Sets that may still be valued.
+
+        Those of this search are counted, also if their values were known before: so the choice depends neither on
+        earlier searches by the same utility nor on those of other threads.
+        """
+        n_valued = len(self._nodes) - 1  # all but the empty one
+        return 1 << 31 if self._cheap else max(self._settings.max_passes - n_valued, 0)
