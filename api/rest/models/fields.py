@@ -14,6 +14,9 @@ NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MAX_BATCH, MAX_QUERIES, MAX_K = 10_000, 1_000, 1_000
 """What schemas say until a server's settings say otherwise (`ramet.api.rest.schema`)."""
 
+MAX_HITS = 100_000
+"""Hits of all queries of a batch together."""
+
 MAX_TEXT = 100_000
 """Characters of a question."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
-from ramet import ArgumentError, Collection, MissingPackageError, UnknownIdError
+from ramet import ArgumentError, Collection, MissingPackageError, Records, UnknownIdError
 from ramet.api.rest.answers import dumps, page_of, record_of, stacked
 from ramet.api.rest.arrow import read_arrow
 from ramet.api.rest.auth import Asking, Principal, need, scope
@@ -21,6 +21,8 @@ from ramet.api.rest.problems import Refusal, declared
 from ramet.api.rest.routes.shared import Serving, answer, at_most, opened, where_in, where_of
 from ramet.api.rest.values import metadata
 from ramet.api.rest.wire import ARROW, NPY, accepts_npy, npy, read_npy
+from ramet.engine.allowance import ReadLimitError
+from ramet.engine.allowance import at_most as read_at_most
 
 T = TypeVar("T")
 
@@ -181,7 +183,10 @@ async def list_records(
     """Read the records of a tenant page by page, in the order of their ids."""
     owner = scope(principal, tenant, "read")[0]
     collection = await opened(server, name)
-    page = _Page(owner, where=where_in(where), limit=limit, cursor=cursor, include=_include(include))
+    page = _Page(
+        owner, server.settings.max_answer_bytes, where=where_in(where), limit=limit, cursor=cursor,
+        include=_include(include),
+    )  # fmt: skip
     return await server.run(page.answer, collection, False)
 
 
@@ -229,7 +234,7 @@ async def read_records(
     else:
         limit = body.limit or DEFAULT_PAGE
     page = _Page(
-        owner, ids=body.ids, where=where_of(body.where), limit=limit, cursor=body.cursor,
+        owner, server.settings.max_answer_bytes, ids=body.ids, where=where_of(body.where), limit=limit, cursor=body.cursor,
         include=chosen | {"vectors"} if binary else chosen,
     )  # fmt: skip
     return await server.run(page.answer, collection, binary)
@@ -238,16 +243,28 @@ async def read_records(
 class _Page:
     """Which records to read, and how to send them."""
 
-    def __init__(self, tenant: str, *, include: frozenset[str], **which: Any) -> None:
-        self.tenant, self.include, self.which = tenant, include, which
+    def __init__(self, tenant: str, most_bytes: int, *, include: frozenset[str], limit: int | None, **which: Any):
+        self.tenant, self.most_bytes, self.include, self.limit, self.which = tenant, most_bytes, include, limit, which
 
     def answer(self, collection: Collection, binary: bool) -> Response:
-        found = collection.get(tenant=self.tenant, include=sorted(self.include), **self.which)
+        found = self._read(collection)
         content = dumps(page_of(found, self.include, binary=binary))
         if not binary:
             return Response(content, media_type=JSON)
         vectors = stacked((one.vector for one in found), collection.dim, collection.dtype)
         return Response(npy(vectors) + content, media_type=NPY)
+
+    def _read(self, collection: Collection) -> Records:
+        """The records: fewer than asked for, with a cursor for the others, where a page would be too large."""
+        limit, include = self.limit, sorted(self.include)
+        while True:
+            try:
+                with read_at_most(self.most_bytes):
+                    return collection.get(tenant=self.tenant, include=include, limit=limit, **self.which)
+            except ReadLimitError:
+                if limit is None or limit == 1:  # by id, which has no pages
+                    raise
+                limit //= 2
 
 
 def _include(text: str | None) -> frozenset[str]:
