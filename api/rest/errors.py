@@ -117,7 +117,11 @@ def detail_of(error: RametError, request: Request | None = None) -> str:
         return KINDS["internal"].detail or ""
     said = str(error)
     server = None if request is None else getattr(request.app.state, "server", None)
-    return said if server is None else said.replace(str(server.settings.data_dir), "the data directory")
+    if server is None:
+        return said
+    settings = server.settings
+    said = said.replace(str(settings.backups), "the directory of backups")
+    return said.replace(str(settings.data_dir), "the data directory")
 
 
 def install(app: FastAPI) -> None:

@@ -102,6 +102,37 @@ def test_memory_stays_small_whatever_is_sent(begin):
     assert httpx.post(url + "/v1/size", content=b"abc", trust_env=False).json() == {"size": 3}
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_together_are_bounded(begin, chunked):
+    running = begin(max_body_mb=1, max_bodies_mb=1)
+    size, whole = 900_000, b"x" * 900_000
+    deadline = time.monotonic() + 20
+
+    def post(content):
+        response = client.post("/v1/size", content=iter([content]) if chunked else content)
+        return response.status_code, response.json().get("code")
+
+    with connected(running.url) as raw, running.client() as client:
+        send(raw, "/v1/size", f"Content-Length: {size}")
+        assert post(whole) == (200, None)  # what is only announced takes nothing
+        raw.sendall(whole[:800_000])
+        while (found := post(whole)) == (200, None):
+            assert time.monotonic() < deadline
+        assert found == (503, "overloaded")
+        assert client.post("/v1/size", content=b"x" * 1000).status_code == 200  # light ones are served
+        raw.sendall(whole[800_000:])
+        assert answer(raw)[0] == 200
+        while post(whole) != (200, None):
+            assert time.monotonic() < deadline
+
+
+def test_only_what_carries_records_may_be_large(begin):
+    with begin().client() as client:
+        response = client.post("/v1/collections", content=b"x" * (2 * MB + 1))
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+        assert client.post("/v1/collections/c/records", content=b"x" * (2 * MB + 1)).status_code == 404
+
+
 @pytest.mark.parametrize(
     "headers",
     [

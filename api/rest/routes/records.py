@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from ramet import ArgumentError, Collection, MissingPackageError, Records, UnknownIdError
 from ramet.api.rest.answers import dumps, page_of, record_of, stacked
 from ramet.api.rest.arrow import read_arrow
 from ramet.api.rest.auth import Asking, Principal, need, scope
-from ramet.api.rest.bodies import JSON, described, parsed, read, type_of
+from ramet.api.rest.bodies import JSON, described, in_body, parsed, read, type_of
 from ramet.api.rest.commits import WAIT_S, Upsert
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import records as models
@@ -55,6 +55,10 @@ Including = Annotated[
 ]
 
 
+GetBody = Annotated[models.Get, Depends(in_body(models.Get))]
+SharedBody = Annotated[models.Share, Depends(in_body(models.Share))]
+
+
 @router.post(
     "/collections/{name}/records", operation_id="upsertRecords", response_model=models.Upserted,
     openapi_extra=described(json=models.Upsert, npy=models.UpsertTail, arrow=models.UpsertTail),
@@ -80,6 +84,9 @@ async def upsert_records(
     need(principal, "write")
     server: Server = request.app.state.server
     kind = type_of(request, JSON, NPY, ARROW)
+    if kind != ARROW and (tenant is not None or on_conflict is not None):
+        argument = "on_conflict" if tenant is None else "tenant"
+        raise ArgumentError(argument, f"is in the address; send it in the body, only {ARROW} has no place for it")
     collection = await opened(server, name)
     most, dtype = server.settings.max_batch, collection.dtype
 
@@ -210,8 +217,10 @@ async def get_record(
 
 @router.post(
     "/collections/{name}/records/get", operation_id="readRecords", response_model=models.Records,
+    openapi_extra=described(json=models.Get),
     responses={
         **_READ,
+        **declared("unsupported_media_type"),
         200: {
             "description": "Records; as bytes: an .npy file of the vectors of those that have one, then JSON.",
             "content": {NPY: {"schema": {"type": "string", "format": "binary"}}},
@@ -219,7 +228,11 @@ async def get_record(
     },
 )  # fmt: skip
 async def read_records(
-    request: Request, server: Serving, principal: Asking, name: CollectionName, body: models.Get
+    request: Request,
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: GetBody,
 ) -> Response:
     """Read records by id, or all that match, page by page; with `Accept: application/x-npy` vectors come as bytes."""
     owner = scope(principal, body.tenant, "read")[0]
@@ -234,8 +247,8 @@ async def read_records(
     else:
         limit = body.limit or DEFAULT_PAGE
     page = _Page(
-        owner, server.settings.max_answer_bytes, ids=body.ids, where=where_of(body.where), limit=limit, cursor=body.cursor,
-        include=chosen | {"vectors"} if binary else chosen,
+        owner, server.settings.max_answer_bytes, ids=body.ids, where=where_of(body.where), limit=limit,
+        cursor=body.cursor, include=chosen | {"vectors"} if binary else chosen,
     )  # fmt: skip
     return await server.run(page.answer, collection, binary)
 
@@ -243,7 +256,9 @@ async def read_records(
 class _Page:
     """Which records to read, and how to send them."""
 
-    def __init__(self, tenant: str, most_bytes: int, *, include: frozenset[str], limit: int | None, **which: Any):
+    def __init__(
+        self, tenant: str, most_bytes: int, *, include: frozenset[str], limit: int | None, **which: Any
+    ) -> None:
         self.tenant, self.most_bytes, self.include, self.limit, self.which = tenant, most_bytes, include, limit, which
 
     def answer(self, collection: Collection, binary: bool) -> Response:
@@ -288,9 +303,15 @@ async def count_records(
 
 @router.post(
     "/collections/{name}/records/delete", operation_id="deleteRecords", response_model=models.Deleted,
-    responses={**_WRITE, **declared("unknown_collection", "unknown_tenant")},
+    openapi_extra=described(json=models.Delete),
+    responses={**_WRITE, **declared("unsupported_media_type", "unknown_collection", "unknown_tenant")},
 )  # fmt: skip
-async def delete_records(server: Serving, principal: Asking, name: CollectionName, body: models.Delete) -> Response:
+async def delete_records(
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: Annotated[models.Delete, Depends(in_body(models.Delete))],
+) -> Response:
     """Delete records, for everybody they are granted to as well: by id, or all that match."""
     owner = scope(principal, body.tenant, "write")[0]
     at_most(len(body.ids or ()), server.settings.max_batch, "ids", "ids")
@@ -302,9 +323,12 @@ async def delete_records(server: Serving, principal: Asking, name: CollectionNam
 
 @router.post(
     "/collections/{name}/records/grant", operation_id="grantRecords", response_model=models.Granted,
-    responses={**_WRITE, **declared("unknown_collection", "unknown_tenant", "unknown_id", "conflict")},
+    openapi_extra=described(json=models.Share),
+    responses={**_WRITE, **declared(
+        "unsupported_media_type", "unknown_collection", "unknown_tenant", "unknown_id", "conflict"
+    )},
 )  # fmt: skip
-async def grant_records(server: Serving, principal: Asking, name: CollectionName, body: models.Share) -> Response:
+async def grant_records(server: Serving, principal: Asking, name: CollectionName, body: SharedBody) -> Response:
     """Let other tenants see records, under the same ids."""
     owner, to = _shared(server, principal, body)
     n = await _written(server, name, lambda found: found.grant(body.ids, to=to, tenant=owner, timeout_s=WAIT_S))
@@ -313,9 +337,10 @@ async def grant_records(server: Serving, principal: Asking, name: CollectionName
 
 @router.post(
     "/collections/{name}/records/revoke", operation_id="revokeRecords", response_model=models.Revoked,
-    responses={**_WRITE, **declared("unknown_collection", "unknown_tenant")},
+    openapi_extra=described(json=models.Share),
+    responses={**_WRITE, **declared("unsupported_media_type", "unknown_collection", "unknown_tenant")},
 )  # fmt: skip
-async def revoke_records(server: Serving, principal: Asking, name: CollectionName, body: models.Share) -> Response:
+async def revoke_records(server: Serving, principal: Asking, name: CollectionName, body: SharedBody) -> Response:
     """Take records back that were granted to other tenants."""
     owner, to = _shared(server, principal, body)
     n = await _written(server, name, lambda found: found.revoke(body.ids, to=to, tenant=owner, timeout_s=WAIT_S))
