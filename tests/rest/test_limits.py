@@ -1,5 +1,6 @@
 """Limits over real sockets: large and endless bodies, slow requests and readers, too many at once and in a minute."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from ramet.api.rest import limits
 from ramet.engine.keys import ALL, RIGHTS, Keys
 from tests.rest import probes
 
@@ -102,28 +104,44 @@ def test_memory_stays_small_whatever_is_sent(begin):
     assert httpx.post(url + "/v1/size", content=b"abc", trust_env=False).json() == {"size": 3}
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-def test_bodies_together_are_bounded(begin, chunked):
-    running = begin(max_body_mb=1, max_bodies_mb=1)
-    size, whole = 900_000, b"x" * 900_000
-    deadline = time.monotonic() + 20
+def test_bodies_together_are_bounded():
+    """A layer alone: what has come of one body leaves no room for another until it is answered."""
+    finish = asyncio.Event()
 
-    def post(content):
-        response = client.post("/v1/size", content=iter([content]) if chunked else content)
-        return response.status_code, response.json().get("code")
+    async def app(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await finish.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    with connected(running.url) as raw, running.client() as client:
-        send(raw, "/v1/size", f"Content-Length: {size}")
-        assert post(whole) == (200, None)  # what is only announced takes nothing
-        raw.sendall(whole[:800_000])
-        while (found := post(whole)) == (200, None):
-            assert time.monotonic() < deadline
-        assert found == (503, "overloaded")
-        assert client.post("/v1/size", content=b"x" * 1000).status_code == 200  # light ones are served
-        raw.sendall(whole[800_000:])
-        assert answer(raw)[0] == 200
-        while post(whole) != (200, None):
-            assert time.monotonic() < deadline
+    layer = limits.BodySize(app, most=MB, together=MB)
+
+    async def status(size):
+        parts = iter([(size // 2, True), (size - size // 2, False)])
+        sent = []
+
+        async def receive():
+            n, more = next(parts)
+            return {"type": "http.request", "body": b"x" * n, "more_body": more}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-length", b"%d" % size)]
+        await layer({"type": "http", "path": "/v1/collections/c/records", "headers": headers}, receive, send)
+        return sent[0]["status"]
+
+    async def played():
+        first = asyncio.create_task(status(MB - 1000))
+        await asyncio.sleep(0)
+        assert await status(100_000) == 503
+        light = asyncio.create_task(status(1000))
+        await asyncio.sleep(0)
+        finish.set()
+        assert (await first, await light, await status(100_000)) == (200, 200, 200)
+        assert layer.held == 0
+
+    asyncio.run(played())
 
 
 def test_only_what_carries_records_may_be_large(begin):

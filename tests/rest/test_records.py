@@ -208,6 +208,13 @@ def test_other_types_than_json_are_refused(client, books):
         refused(answer, 415, "unsupported_media_type")
 
 
+def test_the_address_has_nothing_to_say_beside_a_body_that_can(client, books):
+    body = {"ids": ["a"], "vectors": vectors(1).tolist()}
+    for asked in ({"tenant": "x"}, {"on_conflict": "error"}):
+        found = refused(client.post(f"{books}/records", params=asked, json=body), 400, "invalid_argument")
+        assert found["argument"] in asked
+
+
 def test_a_slash_too_much_is_nothing(client):
     refused(client.get("/v1/collections/"), 404, "not_found")
 
