@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from ramet import ArgumentError, StorageError, connect
+from ramet import ArgumentError, RametError, connect
 from ramet.api.rest.auth import Asking, whole
 from ramet.api.rest.models import texts
 from ramet.api.rest.models.fields import NAME_PATTERN, CollectionName
@@ -76,7 +76,7 @@ def _all(root: Path) -> list[dict[str, Any]]:
             continue
         try:
             names = connect(folder, create=False).collections()
-        except (StorageError, OSError):
+        except (RametError, OSError):
             continue  # somebody else's, or taken away meanwhile
         for name in names:
             with suppress(OSError):
