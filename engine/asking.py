@@ -114,6 +114,10 @@ def answer(opened: Opened, question: Question, mode: str, names: tuple[str, ...]
             explanation=Explanation(len(question), wanted=question.explain),
         )
         found = _WAYS[mode](scope)
+        if question.explain:
+            named = {one.number: one.name for one in scope.members}  # a number would tell how many tenants there are
+            for shown in scope.explanation.tenants:
+                shown["tenant"] = named[shown["tenant"]]
     if question.explain:
         scope.explanation.total_us = (time.perf_counter() - begun) * 1e6
         found.explanation = scope.explanation

@@ -14,6 +14,7 @@ from ramet.engine import metadata as meta
 from ramet.engine.hits import Columns, Floats, Hits, Record
 from ramet.engine.searcher import Rows, Searcher
 from ramet.engine.settings import Settings
+from ramet.storage.allowance import spend
 from ramet.storage.errors import CorruptionError
 from ramet.storage.format import CATALOG, NO_LIST, POSTINGS
 from ramet.storage.snapshot import Snapshot
@@ -101,7 +102,7 @@ def metadata_of(snapshot: Snapshot, rows: Rows) -> list[dict[str, Any] | None]:
     """Metadata of rows, None where there is none; nothing is looked up when no record has any."""
     if not snapshot.has_metadata:
         return [None] * len(rows)
-    return [None if one is None else meta.decode(one) for one in snapshot.metadata(rows)]
+    return [None if one is None else meta.decode(one) for one in snapshot.metadata(rows, counted=True)]
 
 
 def hits(
@@ -188,6 +189,7 @@ def vectors_of(
     They come from the file of full-precision rows, or, when lists hold the vectors, from a list of one of the tenants,
     who see these rows: nobody's request reads a list of somebody else.
     """
+    spend(len(rows) * settings.vector_bytes)
     if settings.codes != "none":
         return snapshot.vectors(rows).view(settings.dtype).reshape(len(rows), settings.dim)
     out = np.empty((len(rows), settings.dim), settings.dtype)

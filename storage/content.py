@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.storage import catalog
+from ramet.storage.allowance import spend
 from ramet.storage.format import CATALOG
 from ramet.storage.reader import I64, CatalogReader, storage_errors
 from ramet.storage.records import byte_items
@@ -21,13 +22,20 @@ class ContentReader(CatalogReader):
     __slots__ = ()
 
     @storage_errors
-    def contents(self, table: bytes, rows: npt.NDArray[Any]) -> list[bytes | None]:
-        """Return the entries of rows in a table of contents without their checksums, None where there is none."""
+    def contents(self, table: bytes, rows: npt.NDArray[Any], *, counted: bool = False) -> list[bytes | None]:
+        """Return the entries of rows in a table of contents without their checksums, None where there is none.
+
+        ``counted``: they are for a caller, whose `allowance` they are taken from.
+        """
         get, path = self._reading().get, self._place()[0]
         found: list[bytes | None] = []
         for key in byte_items(rows, ">u4"):
             value = get(table + key)
-            found.append(None if value is None else catalog.unsummed(table + key, value, path))
+            if value is not None:
+                if counted:
+                    spend(len(value))
+                value = catalog.unsummed(table + key, value, path)
+            found.append(value)
         return found
 
     @storage_errors
@@ -40,7 +48,7 @@ class ContentReader(CatalogReader):
             An entry does not match its checksum.
         """
         found: list[str | None] = []
-        for row, content in zip(rows.tolist(), self.contents(catalog.DOCUMENTS, rows), strict=True):
+        for row, content in zip(rows.tolist(), self.contents(catalog.DOCUMENTS, rows, counted=True), strict=True):
             try:
                 found.append(None if content is None else content.decode())
             except UnicodeDecodeError as error:
@@ -48,15 +56,15 @@ class ContentReader(CatalogReader):
         return found
 
     @storage_errors
-    def metadata(self, rows: npt.NDArray[Any]) -> list[bytes | None]:
-        """Return the metadata of each row as they were put, None where it has none.
+    def metadata(self, rows: npt.NDArray[Any], *, counted: bool = False) -> list[bytes | None]:
+        """Return the metadata of each row as they were put, None where it has none; ``counted`` as for `contents`.
 
         Raises
         ------
         CorruptionError
             An entry does not match its checksum.
         """
-        return self.contents(catalog.METADATA, rows)
+        return self.contents(catalog.METADATA, rows, counted=counted)
 
     @storage_errors
     def tokens(self, rows: npt.NDArray[Any]) -> list[I8 | None]:

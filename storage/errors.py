@@ -13,6 +13,7 @@
         ├── AccessError          the operating system refuses access to a path
         ├── StorageFullError     no room: disk, quota or a limit of the format
         ├── DuplicateIdError     an id that is to be appended exists already
+        ├── ReadLimitError       more would be read than the caller has allowed
         ├── ClosedError          the store, snapshot or writer was closed before
         └── ForkError            an object of the parent process was used in a forked child
 
@@ -167,6 +168,20 @@ class DuplicateIdError(StorageError):
         self.n_duplicates = n_duplicates
         shown = ", ".join(repr(name) for name in self.ids)
         super().__init__(f"{n_duplicates} ids exist already: {shown}; use other ids or replace the records")
+
+
+class ReadLimitError(StorageError):
+    """More would be read of documents, metadata and vectors than the caller has allowed.
+
+    Parameters
+    ----------
+    most : int
+        Bytes that are allowed.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        super().__init__(f"documents, metadata and vectors of more than {most:,} bytes; ask for fewer or less of them")
 
 
 class ClosedError(StorageError):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ramet.api.client.batches import given, pieces
 from ramet.api.client.collection_calls import CollectionCalls
+from ramet.api.client.errors import ServerError
 from ramet.api.client.messages import JSON, NPY, Operation, Reply, Request
 from ramet.api.client.results import Asked, answered, parsed, records_of, together
 from ramet.api.client.values import Array, tagged, to_json, with_vectors
@@ -20,6 +21,11 @@ from ramet.engine.hits import Columns, Hits, Records
 
 PAGE = 1000
 """Records of one request."""
+
+MAX_HITS = 100_000
+"""Hits of one batch that servers take."""
+
+TOO_LARGE = "answer_too_large"
 
 MODES = ("dense", "keyword", "hybrid")
 FUSIONS = ("rrf", "weighted")
@@ -63,9 +69,16 @@ class Reading(CollectionCalls):
         return self._paged(given(where=filter_of(where), **rest), most, cursor, "vectors" in chosen)
 
     def _by_id(self, names: list[str], rest: dict[str, Any], vectors: bool) -> Operation[Records]:
-        found = Records()
-        for some in pieces(names, PAGE):
-            found.extend((yield from self._page({"ids": some, **rest}, vectors)))
+        found, waiting = Records(), list(reversed(list(pieces(names, PAGE))))
+        while waiting:
+            some = waiting.pop()
+            try:
+                found.extend((yield from self._page({"ids": some, **rest}, vectors)))
+            except ServerError as error:
+                if error.code != TOO_LARGE or len(some) == 1:
+                    raise
+                half = len(some) // 2
+                waiting += [some[half:], some[:half]]
         return found
 
     def _paged(self, rest: dict[str, Any], most: int | None, cursor: str | None, vectors: bool) -> Operation[Records]:
@@ -153,21 +166,29 @@ class Reading(CollectionCalls):
         if n == 0:
             return self._nothing(asked)
         width = 0 if queries is None else queries.shape[1] * queries.itemsize
-        size = min(self.server.max_queries, max(1, self.server.max_bytes // (width + 1)))
+        size = min(self.server.max_queries, max(1, self.server.max_bytes // (width + 1)), max(1, MAX_HITS // rest["k"]))
         return self._several(queries, texts, rest, asked, size)
 
     def _several(
         self, queries: Array | None, texts: list[str] | None, rest: dict[str, Any], asked: Asked, size: int
     ) -> Operation[Hits]:
         found: list[Hits] = []
-        for first in range(0, len(queries) if queries is not None else len(texts or ()), size):
+        first, n = 0, len(queries) if queries is not None else len(texts or ())
+        while first < n:
             more = rest | given(texts=None if texts is None else texts[first : first + size])
             if queries is None:
                 body, kind = to_json(more), JSON
             else:
                 body, kind = with_vectors(queries[first : first + size], more), NPY
             request = self._question("/query/batch", body, kind, rest)
-            found.append((yield from self.server.told(request, self._answered(asked))))
+            try:
+                found.append((yield from self.server.told(request, self._answered(asked))))
+            except ServerError as error:
+                if error.code != TOO_LARGE or size == 1:
+                    raise
+                size = min(size, n - first) // 2 or 1
+            else:
+                first += size
         return together(found)
 
     def _question(self, path: str, body: bytes, kind: str, rest: dict[str, Any]) -> Request:

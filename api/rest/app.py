@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Ramet", version=ramet.__version__, description=DESCRIPTION, lifespan=lifespan, telemetry=_SILENT,
-        redoc_url=None, swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False, redoc_url=None, swagger_ui_oauth2_redirect_url=None,
     )  # fmt: skip
     app.state.server = server
     errors.install(app)

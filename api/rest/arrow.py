@@ -121,9 +121,12 @@ def _column(pyarrow: Any, name: str, column: Any) -> Any:
 
 def _metadata(text: str, i: int) -> Any:
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ArgumentError(f"metadata[{i}]", f"is not JSON: {error}") from error
+    if found is not None and not isinstance(found, dict):
+        raise ArgumentError(f"metadata[{i}]", "is no JSON object; write field -> value, or null")
+    return found
 
 
 def _vectors(pyarrow: Any, column: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -21,6 +21,9 @@ JSON = "application/json"
 SMALL = 64 << 10
 """Bytes of a body that are read on the event loop; more are read on a thread, as others would wait for it."""
 
+MANY = 1_000
+"""Errors of a body that are looked at."""
+
 
 def parsed(model: type[M], body: bytes) -> M:
     """JSON as a model.
@@ -32,6 +35,9 @@ def parsed(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        if error.error_count() > MANY:  # each would be a dict, made for nobody
+            said = f"{error.error_count():,} things are wrong with it"
+            raise RequestValidationError([{"type": "many_errors", "loc": ("body",), "msg": said}]) from None
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from error
 
@@ -40,6 +46,17 @@ async def read(server: Server, request: Request, convert: Callable[[bytes], T]) 
     """The body of a request, converted; on a thread when it is large."""
     body = await request.body()
     return convert(body) if len(body) <= SMALL else await server.run(convert, body)
+
+
+def in_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
+    """What a route depends on for a JSON body that may be large: ``Annotated[Get, Depends(in_body(Get))]``."""
+
+    async def found(request: Request) -> M:
+        type_of(request, JSON)
+        server: Server = request.app.state.server
+        return await read(server, request, lambda body: parsed(model, body))
+
+    return found
 
 
 def type_of(request: Request, *allowed: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from ramet import Collection
 from ramet.api.rest.answers import bodies_of
 from ramet.api.rest.pool import OverloadedError, Pool, back, deliver
+from ramet.engine.allowance import at_most
 
 TOGETHER = 64
 """Queries of one call of the engine, at most: more would let others wait longer than they save."""
@@ -54,11 +55,16 @@ class Coalescer:
     pool : Pool
     seen : callable, optional
         Called on the event loop with the number of queries that were answered together, and the seconds it took.
+    most_bytes : int
+        What one call of the engine may read of documents and metadata; what is more fails, alone.
     """
 
-    def __init__(self, pool: Pool, seen: Callable[[int, float], None] | None = None) -> None:
+    def __init__(
+        self, pool: Pool, seen: Callable[[int, float], None] | None = None, most_bytes: int = 64 << 20
+    ) -> None:
         self._pool = pool
         self._seen = seen
+        self._most_bytes = most_bytes
         self._buckets: dict[Ask, deque[Waiting]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -100,7 +106,7 @@ class Coalescer:
             return
         wanted = [one for one in taken if not one[1].cancelled()]
         begin = perf_counter()
-        answers = _answers(ask, [vector for vector, _ in wanted]) if wanted else []
+        answers = _answers(ask, [vector for vector, _ in wanted], self._most_bytes) if wanted else []
         seconds = perf_counter() - begin
         assert self._loop is not None
         back(self._loop, self._deliver, ask, len(taken), seconds, [future for _, future in wanted], answers)
@@ -126,16 +132,17 @@ class Coalescer:
             self._seen(n_taken, seconds)
 
 
-def _answers(ask: Ask, vectors: list[Any]) -> list[bytes | BaseException]:
+def _answers(ask: Ask, vectors: list[Any], most_bytes: int) -> list[bytes | BaseException]:
     """Answers or errors, one for each vector."""
     try:
         with np.errstate(over="ignore"):
             block = np.array(vectors, np.float32)
-        return list(bodies_of(_hits(ask, block)))
+        with at_most(most_bytes):
+            return list(bodies_of(_hits(ask, block)))
     except BaseException as error:
         if len(vectors) == 1:
             return [error]
-    return [answer for vector in vectors for answer in _answers(ask, [vector])]  # one bad query fails alone
+    return [answer for vector in vectors for answer in _answers(ask, [vector], most_bytes)]  # one bad query fails alone
 
 
 def _hits(ask: Ask, block: Any) -> Any:

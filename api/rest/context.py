@@ -36,6 +36,7 @@ from ramet.api.rest.quarantine import Quarantine
 from ramet.api.rest.rags import Rags
 from ramet.api.rest.settings import Settings
 from ramet.api.rest.tracing import Tracing
+from ramet.engine.allowance import at_most
 from ramet.engine.keys import Keys
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Server:
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work", self.metrics.waited)
         self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside", self.metrics.waited)
-        self.searches = Coalescer(self.pool, self.metrics.together)
+        self.searches = Coalescer(self.pool, self.metrics.together, settings.max_answer_bytes)
         self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
         self._known_reads: dict[str, tuple[Collection, Reads]] = {}
@@ -252,10 +253,10 @@ class Server:
         return await self.pool.run(lambda: work(*arguments, **options))
 
     async def search(self, work: Callable[..., T], *arguments: Any) -> T:
-        """`run`, for what searches: its time is counted as that."""
+        """`run`, for what searches: its time is counted as that, and what it reads is bounded."""
 
         def timed() -> T:
-            with self.timed("search"):
+            with self.timed("search"), at_most(self.settings.max_answer_bytes):
                 return work(*arguments)
 
         return await self.pool.run(timed)

@@ -46,6 +46,7 @@ from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import KINDS, Refusal, body_of, problem
 from ramet.api.rest.request_ids import request_id
 from ramet.api.rest.selected import selection_of
+from ramet.engine.allowance import ReadLimitError
 
 # What is not listed is what its nearest listed base is; a test holds that only errors nobody can meet here are not.
 CODES: dict[type[RametError], str] = {
@@ -71,6 +72,7 @@ CODES: dict[type[RametError], str] = {
     ReadOnlyError: "read_only",
     AccessError: "storage_error",
     StorageFullError: "storage_full",
+    ReadLimitError: "answer_too_large",
     ClosedError: "closed",
     ForkError: "internal",
     LlmError: "llm_error",
@@ -115,7 +117,11 @@ def detail_of(error: RametError, request: Request | None = None) -> str:
         return KINDS["internal"].detail or ""
     said = str(error)
     server = None if request is None else getattr(request.app.state, "server", None)
-    return said if server is None else said.replace(str(server.settings.data_dir), "the data directory")
+    if server is None:
+        return said
+    settings = server.settings
+    said = said.replace(str(settings.backups), "the directory of backups")
+    return said.replace(str(settings.data_dir), "the data directory")
 
 
 def install(app: FastAPI) -> None:

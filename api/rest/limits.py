@@ -31,6 +31,13 @@ UNCOUNTED = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
 SLOW = ("/compact", "/verify", "/backups", "/calibrate", "/maintain", "/texts")
 SLOW_S = 3_600.0
 
+# Ends of paths whose bodies may be as large as the settings say. Others have little to say, and are read at once.
+LARGE = ("/records", "/get", "/delete", "/grant", "/revoke", "/query", "/batch", "/texts", "/calibrate")
+OTHERS_BYTES = 2 << 20
+
+# Bodies up to this count for nothing in what all bodies may take together.
+LIGHT = 64 << 10
+
 # Ends of paths whose requests use tokens of language models or embedders.
 USING_TOKENS = ("/answer", "/chat/completions", "/texts")
 
@@ -43,7 +50,7 @@ Headers = list[tuple[bytes, bytes]]
 def install(app: FastAPI, server: Server) -> None:
     """Put all layers around an application; what was added before is inside of them, what is added later outside."""
     settings = server.settings
-    app.add_middleware(BodySize, most=settings.max_body_bytes)
+    app.add_middleware(BodySize, most=settings.max_body_bytes, together=settings.max_bodies_bytes)
     app.add_middleware(Rates, requests=settings.rate_limit_per_minute, tokens=settings.token_limit_per_minute)
     app.add_middleware(Gate, server=server)
     app.add_middleware(Deadline, seconds=settings.request_timeout_s)
@@ -149,11 +156,17 @@ class Deadline:
 
 
 class BodySize:
-    """Refuses bodies that are announced to be too large, or become so: 413 ``body_too_large``."""
+    """Refuses bodies that are announced to be too large, or become so: 413 ``body_too_large``.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    Also those that come while others take as much as all may together: 503 ``overloaded``. What counts is what has
+    come, not what is announced, and it counts until the request is answered.
+    """
+
+    def __init__(self, app: ASGIApp, most: int, together: int) -> None:
         self.app = app
         self.most = most
+        self.together = max(together, most)
+        self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -161,46 +174,59 @@ class BodySize:
             await self.app(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), None)
+        most = self.most if scope["path"].endswith(LARGE) else min(self.most, OTHERS_BYTES)
         if announced is None:
-            await self._counted(scope, receive, send)
-        elif not announced.isdigit() or int(announced) > self.most:
-            await refuse(self._problem(), scope, receive, send)
+            await self._counted(scope, receive, send, most)
+        elif not announced.isdigit() or int(announced) > most:
+            await refuse(_too_large(most), scope, receive, send)
+        elif int(announced) > LIGHT:
+            await self._counted(scope, receive, send, most)
         else:
             await self.app(scope, receive, send)  # the protocol sees to it that no more comes than was announced
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _counted(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
         """Handle a request whose body ends when it ends."""
         seen = 0
         begun = False
+        refusal: Refusal | None = None
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, refusal
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most:
-                raise _TooLarge
+            n = len(message.get("body", b""))
+            seen += n
+            self.held += n
+            if seen > most:
+                refusal = _too_large(most)
+            elif self.held > self.together:
+                refusal = Refusal("overloaded", "the bodies of other requests take all memory there is for them")
+            if refusal is not None:
+                raise _Stopped
             return message
 
         async def watched(message: Message) -> None:
             nonlocal begun
-            if seen <= self.most or begun:  # what the application makes of the failing body is not sent
+            if refusal is None or begun:  # what the application makes of the failing body is not sent
                 begun = True
                 await send(message)
 
         try:
             await self.app(scope, counted, watched)
         except Exception:
-            if seen <= self.most or begun:
+            if refusal is None or begun:
                 raise
-        if seen > self.most and not begun:
-            await refuse(self._problem(), scope, receive, send)
+        finally:
+            self.held -= seen
+        if refusal is not None and not begun:
+            await refuse(refusal, scope, receive, send)
 
-    def _problem(self) -> Refusal:
-        return Refusal("body_too_large", f"a body may have {self.most:,} bytes; send less at a time")
+
+def _too_large(most: int) -> Refusal:
+    return Refusal("body_too_large", f"a body may have {most:,} bytes here; send less at a time")
 
 
-class _TooLarge(Exception):
-    """A body is larger than allowed."""
+class _Stopped(Exception):
+    """No more of a body is taken."""
 
 
 class Bucket:

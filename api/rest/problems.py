@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {
         400, "No embedder for texts",
         "this collection has no embedder here: send vectors, or let the operator configure one (RAMET_EMBEDDER)",
     ),
+    "answer_too_large": Kind(400, "The answer would be too large"),
     "not_found": Kind(404, "Nothing is there"),
     "method_not_allowed": Kind(405, "This method is not for this path"),
     "not_acceptable": Kind(406, "No such representation"),

@@ -7,11 +7,15 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from ramet.api.rest.models.collections import Calibrate
 from ramet.api.rest.models.query import Query, QueryBatch, QueryTail
-from ramet.api.rest.models.records import Upsert, UpsertTail
+from ramet.api.rest.models.records import Delete, Get, Share, Upsert, UpsertTail
+from ramet.api.rest.models.texts import DeleteTexts, Texts
 from ramet.api.rest.settings import Settings
 
-READ_BY_ROUTES: tuple[type[BaseModel], ...] = (Query, QueryBatch, QueryTail, Upsert, UpsertTail)
+READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
+    Calibrate, Delete, DeleteTexts, Get, Query, QueryBatch, QueryTail, Share, Texts, Upsert, UpsertTail,
+)  # fmt: skip
 
 BATCHES = ("QueryBatch", "QueryTail")
 

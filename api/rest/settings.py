@@ -59,9 +59,15 @@ class Settings(BaseSettings):
     )
 
     max_body_mb: Annotated[float, Field(gt=0, le=4096)] = Field(default=64, description="Largest body of a request.")
+    max_bodies_mb: Annotated[float, Field(gt=0)] = Field(
+        default=1024, description="Bodies of all requests at work together."
+    )
     max_batch: Limit = Field(default=10_000, description="Most records of a call.")
     max_queries: Limit = Field(default=1_000, description="Most queries of a batch.")
     max_k: Limit = Field(default=1_000, description="Most hits of a query.")
+    max_answer_mb: Annotated[float, Field(gt=0, le=4096)] = Field(
+        default=64, description="Most documents, metadata and vectors of an answer."
+    )
     max_in_flight: Limit = Field(default=256, description="Requests at work at once, of each process; more get a 503.")
     request_timeout_s: Seconds = Field(default=30.0, description="Time that a request may take.")
     rate_limit_per_minute: Limit | None = Field(default=None, description="Requests of a key in a minute.")
@@ -89,6 +95,16 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """Largest body of a request, in bytes."""
         return int(self.max_body_mb * (1 << 20))
+
+    @property
+    def max_bodies_bytes(self) -> int:
+        """Bytes of the bodies of all requests at work."""
+        return int(self.max_bodies_mb * (1 << 20))
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """Bytes of documents, metadata and vectors that one answer has at most."""
+        return int(self.max_answer_mb * (1 << 20))
 
     @classmethod
     def settings_customise_sources(

@@ -166,6 +166,7 @@ def test_explain_says_what_was_chosen_and_takes_nothing_from_the_answer(docs):
             assert tenant["reason"]
         assert str(explained.explanation)
     assert docs.query(query, tenant="a", where={"i": -3}, explain=True).explanation.tenants[0]["mode"] == "nothing"
+    assert docs.query(query, tenant="a", explain=True).explanation.tenants[0]["tenant"] == "a"
 
 
 # --------------------------------------------------------------------------------------------------------------- hybrid

@@ -112,3 +112,12 @@ def test_a_damaged_collection_is_shown_and_the_others_serve(start, tmp_path):
         assert len(ok(client.post("/v1/collections/good/query", json=query))["hits"]) == 1
         assert ok(client.post("/v1/collections/bad/verify"))["ok"] is False
         ok(client.delete("/v1/collections/bad"), 204)
+
+
+def test_backups_beside_something_foreign(server, client):
+    ok(client.post("/v1/collections", json={"name": "c", "dim": 2}), 201)
+    ok(client.post("/v1/collections/c/backups", json={"name": "monday"}), 201)
+    foreign = server.server.settings.backups / "c2"
+    server.server.database.collection("c").backup(foreign)  # a collection where directories of backups are
+    found = ok(client.get("/v1/backups"))["backups"]
+    assert [one["name"] for one in found] == ["monday"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import ramet
 from ramet.api.rest.commits import Commits, Upsert
 from ramet.api.rest.pool import OverloadedError
+from ramet.engine.upsert import _bytes_until
 
 DIM = 4
 
@@ -178,3 +179,9 @@ def test_concurrent_writes_are_as_if_one_came_after_the_other(tmp_path_factory, 
                     np.testing.assert_array_equal(found[name].vector, vector(number))
                 else:
                     assert found[name].vector is None
+
+
+def test_documents_count_as_the_engine_counts_them():
+    texts = ["plain", "schön", None, ""]
+    records = Upsert(ids=list("abcd"), tenants=["t"] * 4, documents=texts)
+    assert records.document_bytes == _bytes_until(texts, np.arange(4))[-1]

@@ -1,5 +1,6 @@
 """Limits over real sockets: large and endless bodies, slow requests and readers, too many at once and in a minute."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from ramet.api.rest import limits
 from ramet.engine.keys import ALL, RIGHTS, Keys
 from tests.rest import probes
 
@@ -100,6 +102,53 @@ def test_memory_stays_small_whatever_is_sent(begin):
             except OSError:
                 pass
     assert httpx.post(url + "/v1/size", content=b"abc", trust_env=False).json() == {"size": 3}
+
+
+def test_bodies_together_are_bounded():
+    """A layer alone: what has come of one body leaves no room for another until it is answered."""
+    finish = asyncio.Event()
+
+    async def app(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await finish.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    layer = limits.BodySize(app, most=MB, together=MB)
+
+    async def status(size):
+        parts = iter([(size // 2, True), (size - size // 2, False)])
+        sent = []
+
+        async def receive():
+            n, more = next(parts)
+            return {"type": "http.request", "body": b"x" * n, "more_body": more}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-length", b"%d" % size)]
+        await layer({"type": "http", "path": "/v1/collections/c/records", "headers": headers}, receive, send)
+        return sent[0]["status"]
+
+    async def played():
+        first = asyncio.create_task(status(MB - 1000))
+        await asyncio.sleep(0)
+        assert await status(100_000) == 503
+        light = asyncio.create_task(status(1000))
+        await asyncio.sleep(0)
+        finish.set()
+        assert (await first, await light, await status(100_000)) == (200, 200, 200)
+        assert layer.held == 0
+
+    asyncio.run(played())
+
+
+def test_only_what_carries_records_may_be_large(begin):
+    with begin().client() as client:
+        response = client.post("/v1/collections", content=b"x" * (2 * MB + 1))
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+        assert client.post("/v1/collections/c/records", content=b"x" * (2 * MB + 1)).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import numpy as np
 import orjson
 import pytest
+from fastapi.exceptions import RequestValidationError
 
+from ramet.api.rest import bodies
 from ramet.api.rest.wire import NPY, npy, read_npy
 
 DIM = 8
@@ -174,6 +176,47 @@ def test_limits_of_the_settings(start):
         refused(client.post("/v1/collections/c/query/batch", json=each), 400, "invalid_argument")
         each = {"vectors": vectors(3).tolist()}
         refused(client.post("/v1/collections/c/query/batch", json=each), 400, "invalid_argument")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ids": ["a"], "vectors": [["x"] * 5_000]},
+        {"ids": ["a"] * 100, "vectors": [["x"]] * 100},
+        {"ids": [1] * 5_000},
+        {"ids": ["a"], "documents": [1] * 5_000},
+        {"ids": ["a"], "metadata": [{"tags": [1] * 5_000}]},
+        {"ids": ["a"], "metadata": [1] * 5_000},
+        {"ids": ["a"], "tenant": [1] * 5_000},
+        {"ids": ["a"], **{f"more{i}": 1 for i in range(5_000)}},
+    ],
+)
+def test_a_flood_of_mistakes_is_one(client, books, body, monkeypatch):
+    counted = []
+    monkeypatch.setattr(bodies, "RequestValidationError", lambda found: counted.append(len(found)) or Made(found))
+    refused(client.post(f"{books}/records", json=body), 422, "invalid_request")
+    assert counted[0] <= 20
+
+
+class Made(RequestValidationError):
+    """An error of a body that a test has counted."""
+
+
+def test_other_types_than_json_are_refused(client, books):
+    for end in ("get", "delete", "grant", "revoke"):
+        answer = client.post(f"{books}/records/{end}", content=b"x", headers={"Content-Type": "text/plain"})
+        refused(answer, 415, "unsupported_media_type")
+
+
+def test_the_address_has_nothing_to_say_beside_a_body_that_can(client, books):
+    body = {"ids": ["a"], "vectors": vectors(1).tolist()}
+    for asked in ({"tenant": "x"}, {"on_conflict": "error"}):
+        found = refused(client.post(f"{books}/records", params=asked, json=body), 400, "invalid_argument")
+        assert found["argument"] in asked
+
+
+def test_a_slash_too_much_is_nothing(client):
+    refused(client.get("/v1/collections/"), 404, "not_found")
 
 
 def test_what_does_not_exist(client):

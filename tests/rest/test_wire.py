@@ -172,6 +172,8 @@ def test_arrow_that_is_refused():
         stream(table(id=list("abc"), vector=[[1.0], [1.0, 2.0], [1.0]])),
         stream(table(id=list("abc"), vector=[[1.0, None]] * 3)),
         stream(table(id=list("abc"), metadata=["{", None, None])),
+        stream(table(id=list("abc"), metadata=["[1]", None, None])),
+        stream(table(id=list("abc"), metadata=[None, None, "5"])),
         stream(table(id=pyarrow.array(list("abc")).dictionary_encode())),
         b"",
         b"nothing",

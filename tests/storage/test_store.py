@@ -212,6 +212,7 @@ def test_every_error_is_a_ramet_error_and_survives_pickling():
         errors.DuplicateIdError([str(i) for i in range(20)], 20),
         ExistsError("p"),
         errors.ReadOnlyError("p"),
+        errors.ReadLimitError(5),
         errors.AccessError("p", "denied"),
         errors.StorageFullError("p", "full"),
         ClosedError("it"),

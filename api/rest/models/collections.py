@@ -81,7 +81,7 @@ class Calibrate(Body):
         json_schema_extra={"examples": [{"vectors": [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]], "tenant": "default"}]}
     )
 
-    vectors: Annotated[list[Vector], Field(min_length=2, max_length=MAX_QUERIES)]
+    vectors: Annotated[list[Vector], Field(fail_fast=True, min_length=2, max_length=MAX_QUERIES)]
     tenant: Tenant | None = None
 
 

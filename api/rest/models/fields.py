@@ -14,6 +14,9 @@ NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MAX_BATCH, MAX_QUERIES, MAX_K = 10_000, 1_000, 1_000
 """What schemas say until a server's settings say otherwise (`ramet.api.rest.schema`)."""
 
+MAX_HITS = 100_000
+"""Hits of all queries of a batch together."""
+
 MAX_TEXT = 100_000
 """Characters of a question."""
 
@@ -43,14 +46,14 @@ WHOLE = BeforeValidator(_whole)
 
 Id = Annotated[str, Field(min_length=1, max_length=480, description="At most 480 bytes in UTF-8.")]
 Tenant = Annotated[str, Field(min_length=1, max_length=480, description="Name of a tenant.")]
-Tenants = Annotated[list[Tenant], Field(min_length=1, max_length=1_000)]
+Tenants = Annotated[list[Tenant], Field(fail_fast=True, min_length=1, max_length=1_000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Vector = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIM)]
+Vector = Annotated[list[Number], Field(fail_fast=True, min_length=1, max_length=MAX_DIM)]
 Document = Annotated[str, Field(max_length=MAX_DOCUMENT)]
 Question = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Include = Annotated[list[Literal["documents", "metadata", "vectors"]], Field(max_length=3)]
 OnConflict = Literal["replace", "skip", "error"]
-Ids = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH)]
+Ids = Annotated[list[Id], Field(fail_fast=True, min_length=1, max_length=MAX_BATCH)]
 
 
 class Date(Body):
@@ -65,7 +68,8 @@ class Endless(Body):
     number: Annotated[Literal["inf", "-inf"], Field(alias="$float")]
 
 
-Value = str | bool | int | float | list[str] | Date | Endless | None
+Tags = Annotated[list[str], Field(fail_fast=True)]
+Value = str | bool | int | float | Tags | Date | Endless | None
 Metadata = Annotated[
     dict[str, Value],
     Field(

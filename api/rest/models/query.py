@@ -99,9 +99,9 @@ class QueryBatch(Options):
         }
     )
 
-    queries: Annotated[list[Query], Field(min_length=1, max_length=MAX_QUERIES)] | None = None
-    vectors: Annotated[list[Vector], Field(min_length=1, max_length=MAX_QUERIES)] | None = None
-    texts: Annotated[list[Question], Field(min_length=1, max_length=MAX_QUERIES)] | None = None
+    queries: Annotated[list[Query], Field(fail_fast=True, min_length=1, max_length=MAX_QUERIES)] | None = None
+    vectors: Annotated[list[Vector], Field(fail_fast=True, min_length=1, max_length=MAX_QUERIES)] | None = None
+    texts: Annotated[list[Question], Field(fail_fast=True, min_length=1, max_length=MAX_QUERIES)] | None = None
 
     @model_validator(mode="after")
     def _asks(self) -> Self:
@@ -116,7 +116,7 @@ class QueryBatch(Options):
 class QueryTail(Options):
     """What several queries have in common, behind their vectors as bytes."""
 
-    texts: Annotated[list[Question], Field(min_length=1, max_length=MAX_QUERIES)] | None = None
+    texts: Annotated[list[Question], Field(fail_fast=True, min_length=1, max_length=MAX_QUERIES)] | None = None
 
 
 class Hit(Answer):

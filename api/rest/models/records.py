@@ -27,15 +27,15 @@ MAX_PAGE = 1_000
 
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE), WHOLE]
 Cursor = Annotated[str, Field(min_length=1, max_length=1_000, description="`cursor` of the page before.")]
-Owners = Annotated[list[Tenant], Field(min_length=1, max_length=MAX_BATCH)]
+Owners = Annotated[list[Tenant], Field(fail_fast=True, min_length=1, max_length=MAX_BATCH)]
 
 
 class UpsertTail(Body):
     """Records without their vectors, which come as bytes before it."""
 
     ids: Ids
-    documents: Annotated[list[Document | None], Field(max_length=MAX_BATCH)] | None = None
-    metadata: Annotated[list[Metadata | None], Field(max_length=MAX_BATCH)] | None = None
+    documents: Annotated[list[Document | None], Field(fail_fast=True, max_length=MAX_BATCH)] | None = None
+    metadata: Annotated[list[Metadata | None], Field(fail_fast=True, max_length=MAX_BATCH)] | None = None
     tenant: Tenant | Owners | None = Field(default=None, description="Owner of all records, or the owner of each.")
     on_conflict: OnConflict = "replace"
 
@@ -56,7 +56,7 @@ class Upsert(UpsertTail):
         }
     )
 
-    vectors: Annotated[list[Vector | None], Field(max_length=MAX_BATCH)] | None = None
+    vectors: Annotated[list[Vector | None], Field(fail_fast=True, max_length=MAX_BATCH)] | None = None
 
 
 class Upserted(Answer):

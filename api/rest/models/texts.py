@@ -22,6 +22,8 @@ from ramet.api.rest.models.fields import (
 MAX_TEXT = 64 << 20
 """Characters of a document that is cut up; the body's size is limited as well."""
 
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+
 
 class Texts(Body):
     """Documents to cut up, embed and store."""
@@ -32,9 +34,9 @@ class Texts(Body):
         }
     )
 
-    texts: Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(min_length=1, max_length=MAX_BATCH)]
-    ids: Annotated[list[Id], Field(max_length=MAX_BATCH)] | None = None
-    metadata: Annotated[list[Metadata | None], Field(max_length=MAX_BATCH)] | None = None
+    texts: Annotated[list[Text], Field(fail_fast=True, min_length=1, max_length=MAX_BATCH)]
+    ids: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_BATCH)] | None = None
+    metadata: Annotated[list[Metadata | None], Field(fail_fast=True, max_length=MAX_BATCH)] | None = None
     tenant: Tenant | None = None
     chunk_tokens: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
     overlap: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] = 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Response
 
-from ramet import ArgumentError, connect
+from ramet import ArgumentError, RametError, connect
 from ramet.api.rest.auth import Asking, whole
 from ramet.api.rest.models import texts
 from ramet.api.rest.models.fields import NAME_PATTERN, CollectionName
@@ -73,9 +74,11 @@ def _all(root: Path) -> list[dict[str, Any]]:
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if not folder.is_dir() or folder.is_symlink() or not _NAME.fullmatch(folder.name):
             continue
-        for name in connect(folder, create=False).collections():
-            try:
+        try:
+            names = connect(folder, create=False).collections()
+        except (RametError, OSError):
+            continue  # somebody else's, or taken away meanwhile
+        for name in names:
+            with suppress(OSError):
                 found.append(_described(folder / name))
-            except FileNotFoundError:
-                continue  # taken away meanwhile
     return found

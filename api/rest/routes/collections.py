@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from ramet import Collection as Opened
 from ramet import CollectionExistsError
 from ramet.api.rest.auth import Asking, Principal, need, scope, whole
+from ramet.api.rest.bodies import described, in_body
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import collections as models
 from ramet.api.rest.models.fields import CollectionName, OfTenant
@@ -114,9 +115,15 @@ async def verify(server: Serving, principal: Asking, name: CollectionName) -> Re
 
 
 @router.post(
-    "/collections/{name}/calibrate", operation_id="calibrateTenant", response_model=models.Curve, responses=_WRITTEN
-)
-async def calibrate(server: Serving, principal: Asking, name: CollectionName, body: models.Calibrate) -> Response:
+    "/collections/{name}/calibrate", operation_id="calibrateTenant", response_model=models.Curve,
+    openapi_extra=described(json=models.Calibrate), responses={**_WRITTEN, **declared("unsupported_media_type")},
+)  # fmt: skip
+async def calibrate(
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: Annotated[models.Calibrate, Depends(in_body(models.Calibrate))],
+) -> Response:
     """Measure a tenant's recall curve with queries of your own; `recall` goes by it from then on."""
     at_most(len(body.vectors), server.settings.max_queries, "vectors", "queries")
     tenant = scope(principal, body.tenant, "admin")[0]

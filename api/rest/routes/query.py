@@ -14,7 +14,7 @@ from ramet.api.rest.bodies import JSON, SMALL, described, parsed, read, type_of
 from ramet.api.rest.coalesce import Ask
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import query as models
-from ramet.api.rest.models.fields import CollectionName
+from ramet.api.rest.models.fields import MAX_HITS, CollectionName
 from ramet.api.rest.problems import declared
 from ramet.api.rest.routes.shared import at_most, opened, where_of
 from ramet.api.rest.wire import NPY, accepts_npy, npy, read_npy
@@ -86,6 +86,7 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
         at_most(len(each), most, "queries", "queries")
         scoped = [(one, _tenants(principal, one)) for one in each]
         at_most(max(one.k for one in each), server.settings.max_k, "k", "hits")
+        at_most(sum(one.k for one in each), MAX_HITS, "queries", "hits together")
         response = await server.search(_each, collection, scoped, binary)
         server.metrics.queries(name, len(each))
         return response
@@ -93,6 +94,7 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
     n = len(body.texts or ()) if vectors is None else len(vectors)
     at_most(n, most, "texts" if vectors is None else "vectors", "queries")
     at_most(body.k, server.settings.max_k, "k", "hits")
+    at_most(n * body.k, MAX_HITS, "k", "hits together")
     tenants = _tenants(principal, body)
     response = await server.search(_form, collection, body, vectors, tenants, binary)
     server.metrics.queries(name, n)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from ramet import ArgumentError, Collection, MissingPackageError, UnknownIdError
+from ramet import ArgumentError, Collection, MissingPackageError, Records, UnknownIdError
 from ramet.api.rest.answers import dumps, page_of, record_of, stacked
 from ramet.api.rest.arrow import read_arrow
 from ramet.api.rest.auth import Asking, Principal, need, scope
-from ramet.api.rest.bodies import JSON, described, parsed, read, type_of
+from ramet.api.rest.bodies import JSON, described, in_body, parsed, read, type_of
 from ramet.api.rest.commits import WAIT_S, Upsert
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import records as models
@@ -21,6 +21,8 @@ from ramet.api.rest.problems import Refusal, declared
 from ramet.api.rest.routes.shared import Serving, answer, at_most, opened, where_in, where_of
 from ramet.api.rest.values import metadata
 from ramet.api.rest.wire import ARROW, NPY, accepts_npy, npy, read_npy
+from ramet.engine.allowance import ReadLimitError
+from ramet.engine.allowance import at_most as read_at_most
 
 T = TypeVar("T")
 
@@ -53,6 +55,10 @@ Including = Annotated[
 ]
 
 
+GetBody = Annotated[models.Get, Depends(in_body(models.Get))]
+SharedBody = Annotated[models.Share, Depends(in_body(models.Share))]
+
+
 @router.post(
     "/collections/{name}/records", operation_id="upsertRecords", response_model=models.Upserted,
     openapi_extra=described(json=models.Upsert, npy=models.UpsertTail, arrow=models.UpsertTail),
@@ -78,6 +84,9 @@ async def upsert_records(
     need(principal, "write")
     server: Server = request.app.state.server
     kind = type_of(request, JSON, NPY, ARROW)
+    if kind != ARROW and (tenant is not None or on_conflict is not None):
+        argument = "on_conflict" if tenant is None else "tenant"
+        raise ArgumentError(argument, f"is in the address; send it in the body, only {ARROW} has no place for it")
     collection = await opened(server, name)
     most, dtype = server.settings.max_batch, collection.dtype
 
@@ -181,7 +190,10 @@ async def list_records(
     """Read the records of a tenant page by page, in the order of their ids."""
     owner = scope(principal, tenant, "read")[0]
     collection = await opened(server, name)
-    page = _Page(owner, where=where_in(where), limit=limit, cursor=cursor, include=_include(include))
+    page = _Page(
+        owner, server.settings.max_answer_bytes, where=where_in(where), limit=limit, cursor=cursor,
+        include=_include(include),
+    )  # fmt: skip
     return await server.run(page.answer, collection, False)
 
 
@@ -205,8 +217,10 @@ async def get_record(
 
 @router.post(
     "/collections/{name}/records/get", operation_id="readRecords", response_model=models.Records,
+    openapi_extra=described(json=models.Get),
     responses={
         **_READ,
+        **declared("unsupported_media_type"),
         200: {
             "description": "Records; as bytes: an .npy file of the vectors of those that have one, then JSON.",
             "content": {NPY: {"schema": {"type": "string", "format": "binary"}}},
@@ -214,7 +228,11 @@ async def get_record(
     },
 )  # fmt: skip
 async def read_records(
-    request: Request, server: Serving, principal: Asking, name: CollectionName, body: models.Get
+    request: Request,
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: GetBody,
 ) -> Response:
     """Read records by id, or all that match, page by page; with `Accept: application/x-npy` vectors come as bytes."""
     owner = scope(principal, body.tenant, "read")[0]
@@ -229,8 +247,8 @@ async def read_records(
     else:
         limit = body.limit or DEFAULT_PAGE
     page = _Page(
-        owner, ids=body.ids, where=where_of(body.where), limit=limit, cursor=body.cursor,
-        include=chosen | {"vectors"} if binary else chosen,
+        owner, server.settings.max_answer_bytes, ids=body.ids, where=where_of(body.where), limit=limit,
+        cursor=body.cursor, include=chosen | {"vectors"} if binary else chosen,
     )  # fmt: skip
     return await server.run(page.answer, collection, binary)
 
@@ -238,16 +256,30 @@ async def read_records(
 class _Page:
     """Which records to read, and how to send them."""
 
-    def __init__(self, tenant: str, *, include: frozenset[str], **which: Any) -> None:
-        self.tenant, self.include, self.which = tenant, include, which
+    def __init__(
+        self, tenant: str, most_bytes: int, *, include: frozenset[str], limit: int | None, **which: Any
+    ) -> None:
+        self.tenant, self.most_bytes, self.include, self.limit, self.which = tenant, most_bytes, include, limit, which
 
     def answer(self, collection: Collection, binary: bool) -> Response:
-        found = collection.get(tenant=self.tenant, include=sorted(self.include), **self.which)
+        found = self._read(collection)
         content = dumps(page_of(found, self.include, binary=binary))
         if not binary:
             return Response(content, media_type=JSON)
         vectors = stacked((one.vector for one in found), collection.dim, collection.dtype)
         return Response(npy(vectors) + content, media_type=NPY)
+
+    def _read(self, collection: Collection) -> Records:
+        """The records: fewer than asked for, with a cursor for the others, where a page would be too large."""
+        limit, include = self.limit, sorted(self.include)
+        while True:
+            try:
+                with read_at_most(self.most_bytes):
+                    return collection.get(tenant=self.tenant, include=include, limit=limit, **self.which)
+            except ReadLimitError:
+                if limit is None or limit == 1:  # by id, which has no pages
+                    raise
+                limit //= 2
 
 
 def _include(text: str | None) -> frozenset[str]:
@@ -271,9 +303,15 @@ async def count_records(
 
 @router.post(
     "/collections/{name}/records/delete", operation_id="deleteRecords", response_model=models.Deleted,
-    responses={**_WRITE, **declared("unknown_collection", "unknown_tenant")},
+    openapi_extra=described(json=models.Delete),
+    responses={**_WRITE, **declared("unsupported_media_type", "unknown_collection", "unknown_tenant")},
 )  # fmt: skip
-async def delete_records(server: Serving, principal: Asking, name: CollectionName, body: models.Delete) -> Response:
+async def delete_records(
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: Annotated[models.Delete, Depends(in_body(models.Delete))],
+) -> Response:
     """Delete records, for everybody they are granted to as well: by id, or all that match."""
     owner = scope(principal, body.tenant, "write")[0]
     at_most(len(body.ids or ()), server.settings.max_batch, "ids", "ids")
@@ -285,9 +323,12 @@ async def delete_records(server: Serving, principal: Asking, name: CollectionNam
 
 @router.post(
     "/collections/{name}/records/grant", operation_id="grantRecords", response_model=models.Granted,
-    responses={**_WRITE, **declared("unknown_collection", "unknown_tenant", "unknown_id", "conflict")},
+    openapi_extra=described(json=models.Share),
+    responses={**_WRITE, **declared(
+        "unsupported_media_type", "unknown_collection", "unknown_tenant", "unknown_id", "conflict"
+    )},
 )  # fmt: skip
-async def grant_records(server: Serving, principal: Asking, name: CollectionName, body: models.Share) -> Response:
+async def grant_records(server: Serving, principal: Asking, name: CollectionName, body: SharedBody) -> Response:
     """Let other tenants see records, under the same ids."""
     owner, to = _shared(server, principal, body)
     n = await _written(server, name, lambda found: found.grant(body.ids, to=to, tenant=owner, timeout_s=WAIT_S))
@@ -296,9 +337,10 @@ async def grant_records(server: Serving, principal: Asking, name: CollectionName
 
 @router.post(
     "/collections/{name}/records/revoke", operation_id="revokeRecords", response_model=models.Revoked,
-    responses={**_WRITE, **declared("unknown_collection", "unknown_tenant")},
+    openapi_extra=described(json=models.Share),
+    responses={**_WRITE, **declared("unsupported_media_type", "unknown_collection", "unknown_tenant")},
 )  # fmt: skip
-async def revoke_records(server: Serving, principal: Asking, name: CollectionName, body: models.Share) -> Response:
+async def revoke_records(server: Serving, principal: Asking, name: CollectionName, body: SharedBody) -> Response:
     """Take records back that were granted to other tenants."""
     owner, to = _shared(server, principal, body)
     n = await _written(server, name, lambda found: found.revoke(body.ids, to=to, tenant=owner, timeout_s=WAIT_S))

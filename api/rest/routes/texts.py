@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from ramet import ArgumentError
 from ramet.api.rest.auth import Asking, scope
+from ramet.api.rest.bodies import described, in_body
 from ramet.api.rest.commits import WAIT_S
 from ramet.api.rest.limits import spend
 from ramet.api.rest.models import records, texts
@@ -22,12 +25,18 @@ _WRITE = ("unknown_collection", "collection_quarantined", "writer_busy", "read_o
 
 @router.post(
     "/collections/{name}/texts", operation_id="addTexts", response_model=texts.Added,
+    openapi_extra=described(json=texts.Texts),
     responses=declared(
-        *_WRITE, "not_owner", "conflict", "missing_embedder", "model_mismatch", "analysis_mismatch", "not_installed"
+        *_WRITE, "unsupported_media_type", "not_owner", "conflict", "missing_embedder", "model_mismatch",
+        "analysis_mismatch", "not_installed",
     ),
 )  # fmt: skip
 async def add_texts(
-    request: Request, server: Serving, principal: Asking, name: CollectionName, body: texts.Texts
+    request: Request,
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: Annotated[texts.Texts, Depends(in_body(texts.Texts))],
 ) -> Response:
     """Store documents: cut into chunks, embedded, each chunk a record. A document of the same id is replaced."""
     owner = scope(principal, body.tenant, "write")[0]
@@ -65,9 +74,15 @@ async def add_texts(
 
 @router.post(
     "/collections/{name}/texts/delete", operation_id="deleteTexts", response_model=records.Deleted,
-    responses=declared(*_WRITE, "not_owner", "unknown_tenant"),
+    openapi_extra=described(json=texts.DeleteTexts),
+    responses=declared(*_WRITE, "unsupported_media_type", "not_owner", "unknown_tenant"),
 )  # fmt: skip
-async def delete_texts(server: Serving, principal: Asking, name: CollectionName, body: texts.DeleteTexts) -> Response:
+async def delete_texts(
+    server: Serving,
+    principal: Asking,
+    name: CollectionName,
+    body: Annotated[texts.DeleteTexts, Depends(in_body(texts.DeleteTexts))],
+) -> Response:
     """Delete documents that were added as texts, with all their chunks."""
     owner = scope(principal, body.tenant, "write")[0]
     at_most(len(body.ids), server.settings.max_batch, "ids", "ids")
