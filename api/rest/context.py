@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from fastapi import Request
 
 from ramet import (
     ArgumentError,
+    ClosedError,
     Collection,
     CorruptionError,
     FormatError,
@@ -21,6 +22,7 @@ from ramet import (
     Rag,
     RametError,
     Reads,
+    StorageError,
     TextEmbedder,
     connect,
     warmup,
@@ -125,6 +127,8 @@ class Server:
                 self.opened(name)
             except Refusal:
                 continue  # noted by `opened`; the others serve
+            except RametError as error:  # deleted meanwhile, or nothing that a later request may not find in order
+                self.log.warning("collection_not_opened", collection=name, error=error)
 
     async def start(self) -> None:
         """Make ready for requests."""
@@ -167,21 +171,31 @@ class Server:
         UnknownCollectionError, ArgumentError
             There is none of that name, or there cannot be.
         Refusal
-            It is damaged.
+            It is damaged, or its files cannot be read.
         """
         path = self.database.path / name
         self.quarantine.check(path)
         try:
             found = self.database.collection(name)
-        except (CorruptionError, FormatError) as error:
-            self.log.error("collection_quarantined", collection=name, error=error)
-            raise self.quarantine.put(path, _reason(error)) from error
+        except ClosedError:
+            raise  # by somebody else at this moment
+        except StorageError as error:
+            raise self.put_away(name, error) from error
         if self.quarantine.release(name):
             self.log.info("collection_recovered", collection=name)
         if self._equipped.get(name) is not found:
             self._equipped[name] = found
             self._equip(found)
         return found
+
+    def put_away(self, name: str, error: StorageError) -> Refusal:
+        """Put a collection in quarantine, and close it; returns what its requests are told from now on."""
+        self.log.error("collection_quarantined", collection=name, error=error)
+        found = self._equipped.pop(name, None)
+        if found is not None:
+            with suppress(RametError):  # it may not get to the disk what it has left to write
+                found.close()
+        return self.quarantine.put(self.database.path / name, _reason(error))
 
     def rag(self, name: str) -> Rag:
         """Questions to a collection.
@@ -289,6 +303,8 @@ def server_of(request: Request) -> Server:
     return found
 
 
-def _reason(error: CorruptionError | FormatError) -> str:
+def _reason(error: StorageError) -> str:
     """What is wrong with a collection's files, without where they are."""
-    return "damaged files" if isinstance(error, CorruptionError) else "files of another format"
+    if isinstance(error, CorruptionError):
+        return "damaged files"
+    return "files of another format" if isinstance(error, FormatError) else "files that cannot be opened"

@@ -141,6 +141,25 @@ def test_a_damaged_collection_is_reported_and_the_others_serve(start, tmp_path):
         assert client.get("/v1/open/none").json()["code"] == "unknown_collection"
 
 
+def test_what_cannot_be_opened_or_looked_into_stops_nothing_else(start, tmp_path):
+    data = tmp_path / "data"
+    for name in ("sound", "locked"):
+        collection(data, name)
+    rows = data / "locked" / "rows.bin"
+    rows.unlink()
+    rows.symlink_to(rows)  # the system refuses to open it, to root as well
+    for name in ("lost+found", "unseen"):
+        (data / name).symlink_to("x" * 300)  # and to look into these
+    with start().client() as client:
+        assert client.get("/readyz").json() == {"status": "ok", "collections": 2, "quarantined": ["locked"]}
+        found = {one["name"]: one["status"] for one in client.get("/v1/collections").json()["collections"]}
+        assert found == {"sound": "ok", "locked": "quarantined"}
+        assert [one["id"] for one in client.get("/v1/models").json()["data"]] == ["sound"]
+        answer = client.post("/v1/collections/locked/query", json={"vector": [1, 0, 0, 0]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "collection_quarantined")
+        assert str(data) not in answer.text
+
+
 def test_a_collection_that_another_process_deleted_is_gone_and_a_new_one_is_new(start, tmp_path):
     data = tmp_path / "data"
     collection(data, n=20)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
-from ramet import Answer, Collection, Selection
+from ramet import Answer, Collection, RametError, Selection
 from ramet.api.rest.asking import Asking
 from ramet.api.rest.auth import Asking as Who
 from ramet.api.rest.auth import need
@@ -152,7 +152,7 @@ def _models(server: Server) -> list[dict[str, Any]]:
     for name in server.database.collections():
         try:
             found.append(_model(server.opened(name)))
-        except (Refusal, LookupError, OSError):
+        except (Refusal, RametError, OSError):
             continue  # damaged, or deleted meanwhile
     return found
 

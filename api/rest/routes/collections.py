@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from ramet import Collection as Opened
-from ramet import CollectionExistsError
+from ramet import CollectionExistsError, RametError
 from ramet.api.rest.auth import Asking, Principal, need, scope, whole
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import collections as models
@@ -196,6 +196,6 @@ def _described_all(server: Server, principal: Principal) -> list[dict[str, Any]]
     for name in server.database.collections():
         try:
             found.append(_described_by_name(server, name, principal))
-        except LookupError:
-            continue  # deleted meanwhile
+        except RametError as error:  # deleted meanwhile, or something that is wrong with this one only
+            server.log.warning("collection_not_listed", collection=name, error=error)
     return found
