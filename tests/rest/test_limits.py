@@ -71,6 +71,17 @@ def test_a_client_that_sends_too_much_hears_why(begin, size, chunked):
         assert client.post("/v1/size", content=b"abc").json() == {"size": 3}
 
 
+def test_who_has_no_key_takes_no_place(begin, tmp_path):
+    (tmp_path / "data").mkdir()
+    key = Keys(tmp_path / "data").create(ALL, RIGHTS)
+    url = begin(max_in_flight=1).url
+    with connected(url) as raw:
+        send(raw, "/v1/size", f"Content-Length: {40 * MB}")
+        assert raw.recv(12) == b"HTTP/1.1 401"  # and the server waits for a while, as the body may be on its way
+        headers = {"Authorization": f"Bearer {key}"}
+        assert httpx.post(url + "/v1/size", content=b"abc", headers=headers, trust_env=False).json() == {"size": 3}
+
+
 def test_an_endless_chunked_body_is_cut_off(begin):
     url = begin(max_body_mb=0.1).url
     sent = 0
