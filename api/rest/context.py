@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -104,6 +106,7 @@ class Server:
         self.searches = Coalescer(self.pool, self.metrics.together)
         self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
+        self._equipping = threading.Lock()
         self._known_reads: dict[str, tuple[Collection, Reads]] = {}
         self._counting: asyncio.Task[None] | None = None
         self.ready = False
@@ -184,8 +187,9 @@ class Server:
         if self.quarantine.release(name):
             self.log.info("collection_recovered", collection=name)
         if self._equipped.get(name) is not found:
-            self._equipped[name] = found
-            self._equip(found)
+            with self._equipping:
+                self._equip(found)
+                self._equipped[name] = found  # from now on requests take it without asking here
         return found
 
     def put_away(self, name: str, error: StorageError) -> Refusal:
@@ -196,6 +200,13 @@ class Server:
             with suppress(RametError):  # it may not get to the disk what it has left to write
                 found.close()
         return self.quarantine.put(self.database.path / name, _reason(error))
+
+    def found_damaged(self, error: CorruptionError | FormatError) -> None:
+        """Put away the collection whose files a request found damaged, after it had been opened."""
+        place = Path(error.file)
+        for name, found in list(self._equipped.items()):
+            if found.path in place.parents:
+                self.put_away(name, error)
 
     def rag(self, name: str) -> Rag:
         """Questions to a collection.
@@ -232,7 +243,10 @@ class Server:
                 found = self.opened(name)
                 files = {file.name: file.stat().st_size for file in found.path.iterdir() if file.is_file()}
                 yield name, Size(found.count(), files)
-            except (Refusal, CorruptionError, FormatError):
+            except Refusal:
+                yield name, None
+            except (CorruptionError, FormatError) as error:
+                self.put_away(name, error)
                 yield name, None
             except (OSError, RametError):
                 continue  # deleted meanwhile
@@ -246,12 +260,22 @@ class Server:
     def count_reads(self) -> None:
         """Add to the figures what searches have read since the last time."""
         for name, found in list(self._equipped.items()):
+            if found.closed:  # deleted, or put away; it would be kept for good
+                self._forget(name, found)
+                continue
             now = found.reads()
             known = self._known_reads.get(name)
             self._known_reads[name] = (found, now)
             before = known[1] if known is not None and known[0] is found else Reads(lists=0, rows=0, vectors=0, bytes=0)
             if now.rows > before.rows:
                 self.metrics.read(name, now.lists - before.lists, now.rows - before.rows, now.bytes - before.bytes)
+
+    def _forget(self, name: str, closed: Collection) -> None:
+        """Keep a collection no longer, unless there is another one of its name."""
+        with self._equipping:
+            if self._equipped.get(name) is closed:
+                del self._equipped[name]
+                self._known_reads.pop(name, None)
 
     # ------------------------------------------------------------------------------------------------------ threads
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from ramet import Collection as Opened
-from ramet import CollectionExistsError, RametError
+from ramet import CollectionExistsError, CorruptionError, FormatError, RametError
 from ramet.api.rest.auth import Asking, Principal, need, scope, whole
 from ramet.api.rest.context import Server
 from ramet.api.rest.models import collections as models
@@ -185,7 +185,10 @@ def _described(server: Server, collection: Opened, principal: Principal) -> dict
 def _described_by_name(server: Server, name: str, principal: Principal) -> dict[str, Any]:
     """A collection as it is shown, also a damaged one."""
     try:
-        return _described(server, server.opened(name), principal)
+        try:
+            return _described(server, server.opened(name), principal)
+        except (CorruptionError, FormatError) as error:
+            raise server.put_away(name, error) from error
     except Refusal as refusal:
         facts = ("dim", "metric", "dtype", "codes", "language", "durability", "embedder", "records")
         return {"name": name, "status": "quarantined", "detail": refusal.detail, **dict.fromkeys(facts)}
