@@ -1,5 +1,6 @@
 """Limits over real sockets: large and endless bodies, slow requests and readers, too many at once and in a minute."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from ramet.api.rest.events import Events
 from ramet.engine.keys import ALL, RIGHTS, Keys
 from tests.rest import probes
 
@@ -272,3 +274,19 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_not_to(begin):
         assert raw.recv(100).startswith(b"HTTP/1.1 100")
         raw.sendall(b"abc")
         assert answer(raw)[2] == {"size": 3}
+
+
+def test_a_stream_that_waits_for_its_first_word_is_not_cut_off(start):
+    async def late():
+        await asyncio.sleep(1.5)
+        yield b"data: at last\n\n"
+
+    def add(app):
+        async def events():
+            return Events(late(), app.state.server.settings.request_timeout_s)
+
+        app.add_api_route("/v1/late", events, response_model=None)
+
+    with start(change=add, request_timeout_s=0.6).client() as client:
+        text = client.get("/v1/late").text
+    assert text.startswith(": wait") and text.endswith("data: at last\n\n")

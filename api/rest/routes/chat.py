@@ -62,7 +62,7 @@ async def complete(body: models.ChatRequest, server: Serving, who: Who, request:
     prepared = await asking.prepare(body.model, _question(body.messages), body, **body.amounts())
     form = _AsChunks(body)
     if body.stream:
-        return Events(await asking.stream_from_first(prepared, form))
+        return Events(await asking.stream_from_first(prepared, form), server.settings.request_timeout_s)
     answer = await asking.answer(prepared)
     message = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": annotations_of(answer)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
