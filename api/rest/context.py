@@ -73,6 +73,8 @@ class Server:
         Threads for everything that must not run on the event loop; `run` uses it.
     aside : Pool
         Threads for what may take minutes, so that nobody waits behind it; `slowly` uses it.
+    texts : Pool
+        Threads that embed texts to be stored, so that what keeps collections in order does not wait behind them.
     searches : Coalescer
         Single queries, answered together.
     commits : Commits
@@ -103,6 +105,7 @@ class Server:
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work", self.metrics.waited)
         self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside", self.metrics.waited)
+        self.texts = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-texts", self.metrics.waited)
         self.searches = Coalescer(self.pool, self.metrics.together)
         self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
@@ -148,6 +151,7 @@ class Server:
             self._counting.cancel()
         self.pool.close()
         self.aside.close()
+        self.texts.close()
         if self.rags is not None:
             self.rags.close()
         await asyncio.to_thread(self.database.close)
