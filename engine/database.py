@@ -59,10 +59,10 @@ class Database:
     def collections(self) -> list[str]:
         """Names of the collections, sorted."""
         try:
-            found = [path for path in self.path.iterdir() if (path / CATALOG).is_file()]
-            return sorted(path.name for path in found if checks.COLLECTION_NAME.fullmatch(path.name))
+            found = [path for path in self.path.iterdir() if checks.COLLECTION_NAME.fullmatch(path.name)]
         except OSError as error:
             raise AccessError(self.path, error) from error
+        return sorted(path.name for path in found if _is_collection(path))
 
     def create_collection(
         self,
@@ -270,6 +270,14 @@ class Database:
     def _unknown(self, name: str) -> UnknownCollectionError:
         known = ", ".join(map(repr, self.collections())) or "none yet"
         return UnknownCollectionError(f"no collection {name!r} in {self.path}; there are: {known}")
+
+
+def _is_collection(path: Path) -> bool:
+    """Whether there is a collection at a path; what nobody may look into, such as ``lost+found``, is none."""
+    try:
+        return (path / CATALOG).is_file()
+    except OSError:
+        return False
 
 
 def _prepare(path: Path, create: bool) -> None:

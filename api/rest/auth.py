@@ -28,6 +28,9 @@ DEFAULT_TENANT = "default"
 # What is asked for a key before anything else of the request is looked at.
 GUARDED = "/v1"
 
+# Headers that proxies add.
+_HANDED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ramet"'}
 
 
@@ -105,8 +108,9 @@ def presented(scope: MutableMapping[str, Any]) -> str | None:
 def check_open(scope: MutableMapping[str, Any], settings: Settings) -> None:
     """Refuse a request to a server without keys that others than this machine's users might have sent.
 
-    A page in a browser on this machine can send requests to loopback under a name of its own that it has pointed
-    there. Such a name has a dot; an address has no owner who could do so.
+    A page in a browser on this machine can send requests to loopback, and read the answers under a name of its own that
+    it has pointed there. Such a name has a dot; an address has no owner who could do so. And a proxy on this machine
+    hands on what comes from anywhere.
 
     Raises
     ------
@@ -120,12 +124,26 @@ def check_open(scope: MutableMapping[str, Any], settings: Settings) -> None:
             "unauthorized", "this server has no keys, and is not on loopback: create one with `ramet keys create`",
             headers=_CHALLENGE,
         )  # fmt: skip
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    headers = dict(scope["headers"])
+    host = headers.get(b"host", b"")
     if b"." in host and not _is_own(str(host, "latin-1")):
         raise Refusal(
             "unauthorized", "this server has no keys, and answers to localhost only: create one, or use that name",
             headers=_CHALLENGE,
         )  # fmt: skip
+    if _is_of_other_page(headers, host) or not _HANDED_ON.isdisjoint(headers):
+        raise Refusal(
+            "unauthorized", "this server has no keys, and answers neither pages of others nor proxies: create one",
+            headers=_CHALLENGE,
+        )  # fmt: skip
+
+
+def _is_of_other_page(headers: dict[bytes, bytes], host: bytes) -> bool:
+    """Whether a browser says that it sends this for a page which is not the server's own."""
+    origin = headers.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2] != host:
+        return True
+    return headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}
 
 
 def is_loopback(host: str) -> bool:

@@ -60,16 +60,18 @@ def in_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
 
 
 def type_of(request: Request, *allowed: str) -> str:
-    """The media type of the body.
+    """The media type of the body; it has to be said, as pages of others may send bytes without a type to any server.
 
     Raises
     ------
     Refusal
         ``unsupported_media_type``
     """
-    given = next((value for key, value in request.scope["headers"] if key == b"content-type"), b"application/json")
+    given = next((value for key, value in request.scope["headers"] if key == b"content-type"), b"")
     if given == b"application/json" and JSON in allowed:  # nearly always
         return JSON
+    if not given:
+        raise Refusal("unsupported_media_type", f"say what the body is: Content-Type: {' or '.join(allowed)}")
     found = media_type(given.decode("latin-1"))
     if found not in allowed and not (found.endswith("+json") and JSON in allowed):
         raise Refusal("unsupported_media_type", f"{found!r} is not understood here; send {' or '.join(allowed)}")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from ramet import (
     ArgumentError,
+    ClosedError,
     Collection,
     CorruptionError,
     FormatError,
@@ -21,6 +24,7 @@ from ramet import (
     Rag,
     RametError,
     Reads,
+    StorageError,
     TextEmbedder,
     connect,
     warmup,
@@ -70,6 +74,8 @@ class Server:
         Threads for everything that must not run on the event loop; `run` uses it.
     aside : Pool
         Threads for what may take minutes, so that nobody waits behind it; `slowly` uses it.
+    texts : Pool
+        Threads that embed texts to be stored, so that what keeps collections in order does not wait behind them.
     searches : Coalescer
         Single queries, answered together.
     commits : Commits
@@ -100,9 +106,11 @@ class Server:
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work", self.metrics.waited)
         self.aside = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-aside", self.metrics.waited)
+        self.texts = Pool(max(2, settings.threads // 2), settings.max_in_flight, "ramet-texts", self.metrics.waited)
         self.searches = Coalescer(self.pool, self.metrics.together, settings.max_answer_bytes)
         self.commits = Commits(4 * settings.max_in_flight, self.metrics.joined)
         self._equipped: dict[str, Collection] = {}
+        self._equipping = threading.Lock()
         self._known_reads: dict[str, tuple[Collection, Reads]] = {}
         self._counting: asyncio.Task[None] | None = None
         self.ready = False
@@ -126,6 +134,8 @@ class Server:
                 self.opened(name)
             except Refusal:
                 continue  # noted by `opened`; the others serve
+            except RametError as error:  # deleted meanwhile, or nothing that a later request may not find in order
+                self.log.warning("collection_not_opened", collection=name, error=error)
 
     async def start(self) -> None:
         """Make ready for requests."""
@@ -142,6 +152,7 @@ class Server:
             self._counting.cancel()
         self.pool.close()
         self.aside.close()
+        self.texts.close()
         if self.rags is not None:
             self.rags.close()
         await asyncio.to_thread(self.database.close)
@@ -168,21 +179,39 @@ class Server:
         UnknownCollectionError, ArgumentError
             There is none of that name, or there cannot be.
         Refusal
-            It is damaged.
+            It is damaged, or its files cannot be read.
         """
         path = self.database.path / name
         self.quarantine.check(path)
         try:
             found = self.database.collection(name)
-        except (CorruptionError, FormatError) as error:
-            self.log.error("collection_quarantined", collection=name, error=error)
-            raise self.quarantine.put(path, _reason(error)) from error
+        except ClosedError:
+            raise  # by somebody else at this moment
+        except StorageError as error:
+            raise self.put_away(name, error) from error
         if self.quarantine.release(name):
             self.log.info("collection_recovered", collection=name)
         if self._equipped.get(name) is not found:
-            self._equipped[name] = found
-            self._equip(found)
+            with self._equipping:
+                self._equip(found)
+                self._equipped[name] = found  # from now on requests take it without asking here
         return found
+
+    def put_away(self, name: str, error: StorageError) -> Refusal:
+        """Put a collection in quarantine, and close it; returns what its requests are told from now on."""
+        self.log.error("collection_quarantined", collection=name, error=error)
+        found = self._equipped.pop(name, None)
+        if found is not None:
+            with suppress(RametError):  # it may not get to the disk what it has left to write
+                found.close()
+        return self.quarantine.put(self.database.path / name, _reason(error))
+
+    def found_damaged(self, error: CorruptionError | FormatError) -> None:
+        """Put away the collection whose files a request found damaged, after it had been opened."""
+        place = Path(error.file)
+        for name, found in list(self._equipped.items()):
+            if found.path in place.parents:
+                self.put_away(name, error)
 
     def rag(self, name: str) -> Rag:
         """Questions to a collection.
@@ -219,7 +248,10 @@ class Server:
                 found = self.opened(name)
                 files = {file.name: file.stat().st_size for file in found.path.iterdir() if file.is_file()}
                 yield name, Size(found.count(), files)
-            except (Refusal, CorruptionError, FormatError):
+            except Refusal:
+                yield name, None
+            except (CorruptionError, FormatError) as error:
+                self.put_away(name, error)
                 yield name, None
             except (OSError, RametError):
                 continue  # deleted meanwhile
@@ -233,12 +265,22 @@ class Server:
     def count_reads(self) -> None:
         """Add to the figures what searches have read since the last time."""
         for name, found in list(self._equipped.items()):
+            if found.closed:  # deleted, or put away; it would be kept for good
+                self._forget(name, found)
+                continue
             now = found.reads()
             known = self._known_reads.get(name)
             self._known_reads[name] = (found, now)
             before = known[1] if known is not None and known[0] is found else Reads(lists=0, rows=0, vectors=0, bytes=0)
             if now.rows > before.rows:
                 self.metrics.read(name, now.lists - before.lists, now.rows - before.rows, now.bytes - before.bytes)
+
+    def _forget(self, name: str, closed: Collection) -> None:
+        """Keep a collection no longer, unless there is another one of its name."""
+        with self._equipping:
+            if self._equipped.get(name) is closed:
+                del self._equipped[name]
+                self._known_reads.pop(name, None)
 
     # ------------------------------------------------------------------------------------------------------ threads
 
@@ -290,6 +332,8 @@ def server_of(request: Request) -> Server:
     return found
 
 
-def _reason(error: CorruptionError | FormatError) -> str:
+def _reason(error: StorageError) -> str:
     """What is wrong with a collection's files, without where they are."""
-    return "damaged files" if isinstance(error, CorruptionError) else "files of another format"
+    if isinstance(error, CorruptionError):
+        return "damaged files"
+    return "files of another format" if isinstance(error, FormatError) else "files that cannot be opened"

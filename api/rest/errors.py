@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -139,6 +140,8 @@ async def _of_engine(request: Request, error: Exception) -> Response:
     code, found = _counted(request, code_of(error)), request_id(request.scope)
     if KINDS[code].status >= 500:
         _note(request, code, error)
+    if isinstance(error, (CorruptionError, FormatError)):
+        await asyncio.to_thread(request.app.state.server.found_damaged, error)
     argument = getattr(error, "argument", None)
     return problem(code, detail_of(error, request), found, argument=argument, more=_more(error), path=request.url.path)
 

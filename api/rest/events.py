@@ -32,12 +32,18 @@ class Events(StreamingResponse):
 
     When the client goes, the generator is stopped where it waits, also if it has nothing to send: so the language
     model stops, too.
+
+    Parameters
+    ----------
+    parts : async generator of bytes
+    timeout_s : float
+        Silence that ends an answer (`limits.Deadline`): comments come well before.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, parts: AsyncGenerator[bytes, None]) -> None:
-        self._parts = with_pings(parts)
+    def __init__(self, parts: AsyncGenerator[bytes, None], timeout_s: float) -> None:
+        self._parts = with_pings(parts, min(PING_S, timeout_s / 3))
         super().__init__(self._parts, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +60,7 @@ class Events(StreamingResponse):
             raise error
 
 
-async def with_pings(parts: AsyncGenerator[bytes, None], every: float = PING_S) -> AsyncGenerator[bytes, None]:
+async def with_pings(parts: AsyncGenerator[bytes, None], every: float) -> AsyncGenerator[bytes, None]:
     """The same parts, and comments while none comes."""
     waiting: asyncio.Future[bytes | None] | None = None
     try:

@@ -1,8 +1,8 @@
 """What a server takes from its clients at most: bytes, requests at once, time, requests and tokens in a minute.
 
-Layers of plain ASGI around the application, from the outside in: `InFlight` counts the requests at work, `Deadline`
-ends those that take too long, `auth.Gate` asks for the key, `Rates` counts for each key, `BodySize` counts bytes. All
-of them together cost a request some ten microseconds.
+Layers of plain ASGI around the application, from the outside in: `auth.Gate` asks for the key, so that nobody without
+one takes the place of others, `InFlight` counts the requests at work, `Deadline` ends those that take too long, `Rates`
+counts for each key, `BodySize` counts bytes. All of them together cost a request some ten microseconds.
 
 Counts are those of one process: with several server processes a key may get as many times its limit.
 """
@@ -52,9 +52,9 @@ def install(app: FastAPI, server: Server) -> None:
     settings = server.settings
     app.add_middleware(BodySize, most=settings.max_body_bytes, together=settings.max_bodies_bytes)
     app.add_middleware(Rates, requests=settings.rate_limit_per_minute, tokens=settings.token_limit_per_minute)
-    app.add_middleware(Gate, server=server)
     app.add_middleware(Deadline, seconds=settings.request_timeout_s)
     app.add_middleware(InFlight, most=settings.max_in_flight)
+    app.add_middleware(Gate, server=server)
 
 
 class InFlight:

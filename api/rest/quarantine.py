@@ -68,8 +68,8 @@ class Quarantine:
         """What a request to a damaged collection is told."""
         return Refusal(
             "collection_quarantined",
-            f"collection {name!r} is damaged ({known.reason}); the others serve. Its operator has to restore a backup, "
-            "and `ramet verify` shows the extent",
+            f"collection {name!r} cannot be served ({known.reason}); the others are. The server's log and "
+            "`ramet verify` tell its operator more; damage takes a backup to restore",
         )
 
 

@@ -76,6 +76,23 @@ def test_without_any_key_a_page_that_points_its_name_here_gets_nothing(url, host
     assert post(url, "/v1/probe/read", headers={"Host": host}).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 401), ({"Origin": "null"}, 401), ({"Origin": "http://localhost:3000"}, 401),
+        ({"Sec-Fetch-Site": "cross-site"}, 401), ({"Sec-Fetch-Site": "same-site"}, 401),
+        ({"X-Forwarded-For": "192.0.2.1"}, 401), ({"Via": "1.1 proxy"}, 401), ({"Forwarded": "for=192.0.2.1"}, 401),
+        ({"Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}, 200), ({"Sec-Fetch-Site": "none"}, 200),
+    ],
+)  # fmt: skip
+def test_without_any_key_pages_of_others_and_proxies_get_nothing(url, data, headers, status):
+    sent = {"Host": "localhost:8000", **headers}
+    assert post(url, "/v1/probe/write", headers=sent).status_code == status
+    assert CLIENT.get(url + "/metrics", headers=sent).status_code == status
+    key = Keys(data).create(ALL, RIGHTS)
+    assert post(url, "/v1/probe/write", key, headers=sent).status_code == 200
+
+
 def test_without_any_key_nobody_gets_in_from_elsewhere(start, data):
     closed = start(data, probes.add, host="0.0.0.0").url
     assert code(post(closed, "/v1/probe/read")) == (401, "unauthorized")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from ramet.api.rest import limits
+from ramet.api.rest.events import Events
 from ramet.engine.keys import ALL, RIGHTS, Keys
 from tests.rest import probes
 
@@ -71,6 +72,17 @@ def test_a_client_that_sends_too_much_hears_why(begin, size, chunked):
             assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
             assert response.headers["content-type"] == "application/problem+json"
         assert client.post("/v1/size", content=b"abc").json() == {"size": 3}
+
+
+def test_who_has_no_key_takes_no_place(begin, tmp_path):
+    (tmp_path / "data").mkdir()
+    key = Keys(tmp_path / "data").create(ALL, RIGHTS)
+    url = begin(max_in_flight=1).url
+    with connected(url) as raw:
+        send(raw, "/v1/size", f"Content-Length: {40 * MB}")
+        assert raw.recv(12) == b"HTTP/1.1 401"  # and the server waits for a while, as the body may be on its way
+        headers = {"Authorization": f"Bearer {key}"}
+        assert httpx.post(url + "/v1/size", content=b"abc", headers=headers, trust_env=False).json() == {"size": 3}
 
 
 def test_an_endless_chunked_body_is_cut_off(begin):
@@ -310,3 +322,19 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_not_to(begin):
         assert raw.recv(100).startswith(b"HTTP/1.1 100")
         raw.sendall(b"abc")
         assert answer(raw)[2] == {"size": 3}
+
+
+def test_a_stream_that_waits_for_its_first_word_is_not_cut_off(start):
+    async def late():
+        await asyncio.sleep(1.5)
+        yield b"data: at last\n\n"
+
+    def add(app):
+        async def events():
+            return Events(late(), app.state.server.settings.request_timeout_s)
+
+        app.add_api_route("/v1/late", events, response_model=None)
+
+    with start(change=add, request_timeout_s=0.6).client() as client:
+        text = client.get("/v1/late").text
+    assert text.startswith(": wait") and text.endswith("data: at last\n\n")

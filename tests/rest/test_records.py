@@ -225,3 +225,11 @@ def test_what_does_not_exist(client):
     refused(client.post("/v1/collections/none/query", json={"vector": [1.0]}), 404, "unknown_collection")
     refused(client.get("/v1/collections/%2e%2e/records"), 422, "invalid_request")
     refused(client.post("/v1/collections/a%20b/query", json={"vector": [1.0]}), 422, "invalid_request")
+
+
+def test_a_body_without_a_type_is_refused(client):
+    """A page of others may send such a one to any server."""
+    ok(client.post("/v1/collections", json={"name": "c", "dim": 2}), 201)
+    for path in ("records", "query", "query/batch", "records/delete"):
+        answer = client.post(f"/v1/collections/c/{path}", content=b'{"ids": ["a"], "vector": [1, 2]}')
+        assert answer.status_code in {415, 422} and (answer.status_code == 415 or path == "records/delete")

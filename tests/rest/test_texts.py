@@ -1,5 +1,9 @@
 """Texts over HTTP, and what keys may do with data."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import orjson
 import pytest
@@ -147,3 +151,25 @@ def test_arrow(client, docs, monkeypatch):
         client.post("/v1/collections/docs/records", content=body, headers=headers), 415, "unsupported_media_type"
     )
     assert "ramet[arrow]" in said["detail"]
+
+
+def test_texts_that_take_long_keep_nobody_from_other_work(start):
+    """As many texts at work as there are threads for them, and more."""
+    go = threading.Event()
+
+    class Slow(WordHash):
+        def embed_documents(self, texts):
+            assert go.wait(60)
+            return super().embed_documents(texts)
+
+    running = start(threads=2)
+    running.server.database.create_collection("docs", embedder=Slow())
+    with running.client() as client, ThreadPoolExecutor(4) as others:
+        adding = [others.submit(client.post, "/v1/collections/docs/texts", json={"texts": [f"{i}"]}) for i in range(4)]
+        while running.server.texts.n_waiting < 4:
+            time.sleep(0.01)
+        ok(client.post("/v1/collections", json={"name": "other", "dim": 2}), 201)
+        ok(client.post("/v1/collections/other/flush", timeout=10), 204)
+        ok(client.delete("/v1/collections/other", timeout=10), 204)
+        go.set()
+        assert [ok(one.result())["documents"] for one in adding] == [1] * 4

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
-from ramet import Answer, Collection, Selection
+from ramet import Answer, Collection, RametError, Selection
 from ramet.api.rest.asking import Asking
 from ramet.api.rest.auth import Asking as Who
 from ramet.api.rest.auth import need
@@ -62,7 +62,7 @@ async def complete(body: models.ChatRequest, server: Serving, who: Who, request:
     prepared = await asking.prepare(body.model, _question(body.messages), body, **body.amounts())
     form = _AsChunks(body)
     if body.stream:
-        return Events(await asking.stream_from_first(prepared, form))
+        return Events(await asking.stream_from_first(prepared, form), server.settings.request_timeout_s)
     answer = await asking.answer(prepared)
     message = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": annotations_of(answer)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
@@ -152,7 +152,7 @@ def _models(server: Server) -> list[dict[str, Any]]:
     for name in server.database.collections():
         try:
             found.append(_model(server.opened(name)))
-        except (Refusal, LookupError, OSError):
+        except (Refusal, RametError, OSError):
             continue  # damaged, or deleted meanwhile
     return found
 

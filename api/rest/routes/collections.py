@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from ramet import Collection as Opened
-from ramet import CollectionExistsError
+from ramet import CollectionExistsError, CorruptionError, FormatError, RametError
 from ramet.api.rest.auth import Asking, Principal, need, scope, whole
 from ramet.api.rest.bodies import described, in_body
 from ramet.api.rest.context import Server
@@ -192,7 +192,10 @@ def _described(server: Server, collection: Opened, principal: Principal) -> dict
 def _described_by_name(server: Server, name: str, principal: Principal) -> dict[str, Any]:
     """A collection as it is shown, also a damaged one."""
     try:
-        return _described(server, server.opened(name), principal)
+        try:
+            return _described(server, server.opened(name), principal)
+        except (CorruptionError, FormatError) as error:
+            raise server.put_away(name, error) from error
     except Refusal as refusal:
         facts = ("dim", "metric", "dtype", "codes", "language", "durability", "embedder", "records")
         return {"name": name, "status": "quarantined", "detail": refusal.detail, **dict.fromkeys(facts)}
@@ -203,6 +206,6 @@ def _described_all(server: Server, principal: Principal) -> list[dict[str, Any]]
     for name in server.database.collections():
         try:
             found.append(_described_by_name(server, name, principal))
-        except LookupError:
-            continue  # deleted meanwhile
+        except RametError as error:  # deleted meanwhile, or something that is wrong with this one only
+            server.log.warning("collection_not_listed", collection=name, error=error)
     return found

@@ -59,7 +59,7 @@ async def answer(name: CollectionName, body: models.AnswerRequest, server: Servi
         name, body.question, body, **body.amounts(), max_tokens=body.max_tokens, stop=body.stop
     )
     if body.stream:
-        return Events(asking.stream(prepared, _AsEvents()))
+        return Events(asking.stream(prepared, _AsEvents()), server.settings.request_timeout_s)
     return answer_with(answer_of(await asking.answer(prepared)))
 
 

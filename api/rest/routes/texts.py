@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -45,7 +46,7 @@ async def add_texts(
         raise ArgumentError("ids", f"{len(body.ids)} ids for {len(body.texts)} texts; send one for each, or none")
     fields = None if body.metadata is None else [None if one is None else _plain(one) for one in body.metadata]
     collection = await opened(server, name)
-    report = await server.slowly(
+    adding = partial(
         collection.add_texts,
         body.texts,
         body.ids,
@@ -57,6 +58,7 @@ async def add_texts(
         token_codes=body.token_codes,
         timeout_s=WAIT_S,
     )
+    report = await server.texts.run(adding)
     server.metrics.written(name, "upserted", report.n_chunks)
     server.metrics.tokens("embedded", report.n_tokens)
     spend(request.scope, report.n_tokens)

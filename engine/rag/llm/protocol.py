@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from ramet.engine.rag.prompt import Prompt
@@ -104,19 +106,39 @@ class InThreads:
     async def acomplete(
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = (), timeout_s: float = TIMEOUT_S
     ) -> Completion:
-        """As `complete`, in a thread."""
-        return await asyncio.to_thread(self.complete, prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s)
+        """As `complete`, in a thread of its own."""
+        thread = _thread()
+        work = copy_context().run
+        asked = partial(work, self.complete, prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, asked)
+        finally:
+            thread.shutdown(wait=False)
 
     async def astream(
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = (), timeout_s: float = TIMEOUT_S
     ) -> AsyncIterator[Piece]:
-        """As `stream`; the next piece is made in a thread."""
+        """As `stream`; the pieces are made in a thread of its own."""
         pieces = self.stream(prompt, max_tokens=max_tokens, stop=stop, timeout_s=timeout_s)
+        thread, work = _thread(), copy_context().run
+        loop = asyncio.get_running_loop()
         try:
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            while (piece := await loop.run_in_executor(thread, work, next, pieces, None)) is not None:
                 yield piece
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
-                with suppress(ValueError):  # cancelled while a thread makes the next piece: it ends with that one
+                try:
                     close()
+                except ValueError:  # cancelled while the thread makes the next piece: it ends with that one
+                    thread.submit(close)
+            thread.shutdown(wait=False)
+
+
+def _thread() -> ThreadPoolExecutor:
+    """A thread for one answer.
+
+    Threads that answers share would all be taken by those that wait for a model's turn, and none would be left for the
+    one whose turn it is.
+    """
+    return ThreadPoolExecutor(1, "ramet-llm")
