@@ -123,7 +123,7 @@ class InThreads:
         thread, work = _thread(), copy_context().run
         loop = asyncio.get_running_loop()
         try:
-            while (piece := await loop.run_in_executor(thread, work, next, pieces, None)) is not None:
+            while (piece := await loop.run_in_executor(thread, work, _next, pieces)) is not None:
                 yield piece
         finally:
             close = getattr(pieces, "close", None)
@@ -133,6 +133,10 @@ class InThreads:
                 except ValueError:  # cancelled while the thread makes the next piece: it ends with that one
                     thread.submit(close)
             thread.shutdown(wait=False)
+
+
+def _next(pieces: Iterator[Piece]) -> Piece | None:
+    return next(pieces, None)
 
 
 def _thread() -> ThreadPoolExecutor:
