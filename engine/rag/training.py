@@ -46,8 +46,8 @@ class Settings:
     rate: float = 1e-3
     decay: float = 0.3
     """Of the weights, decoupled."""
-    temperature: float = 0.2
-    """Of the soft targets, in units of worth."""
+    temperature: float = 0.05
+    """Of the soft targets, in units of worth. In cross-validation 0.2 was worth 0.524, 0.05 0.535, 0.035 0.534."""
     margin: float = 1.0
     contrastive: float = 0.1
     regression: float = 1.0

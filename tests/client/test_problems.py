@@ -9,7 +9,8 @@ from ramet.api.client import problems
 from tests.client.answering import URL, problem
 
 SERVERS_OWN = {
-    "internal", "not_found", "method_not_allowed", "not_acceptable", "body_too_large", "unsupported_media_type",
+    "internal", "not_found", "method_not_allowed", "not_acceptable", "body_too_large", "answer_too_large",
+    "unsupported_media_type",
     "http_error", "unauthorized", "right_missing", "tenant_forbidden", "unknown_backup", "rate_limited", "overloaded",
     "not_ready", "timeout", "not_installed",
 }  # fmt: skip
