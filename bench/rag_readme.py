@@ -41,7 +41,7 @@ def block(folder: Path) -> str:
         out += ["```text", *(target.rstrip() for target in targets(lines)), "```", ""]
     readers = records.read(folder / "rag-reader.jsonl") if (folder / "rag-reader.jsonl").exists() else []
     crossed = records.read(folder / "rag-cross.jsonl") if (folder / "rag-cross.jsonl").exists() else []
-    heads = [lines[0] for lines in (*runs.values(), readers, crossed) if lines]
+    heads = [line for lines in (*runs.values(), readers, crossed) for line in lines]
     return "\n".join([*out, *_crossed(crossed), *_readers(readers), machine.origin(heads)])
 
 

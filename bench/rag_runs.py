@@ -89,7 +89,12 @@ def _by_agent(agent: Agent) -> Chooser:
 
 
 def run(
-    train: Sequence[Asked], test: Sequence[Asked], agent: Agent | None, budgets: Sequence[int] = BUDGETS
+    train: Sequence[Asked],
+    test: Sequence[Asked],
+    agent: Agent | None,
+    budgets: Sequence[int] = BUDGETS,
+    *,
+    only_auto: bool = False,
 ) -> Measured:
     """Measure all contenders on one set.
 
@@ -99,11 +104,16 @@ def run(
     agent : Agent or None
         None: without ``auto``.
     budgets : sequence of int
+    only_auto : bool
+        Measure the agent's choice and nothing else.
     """
     tuned = {measure: {name: _tuned(name, train, measure, budgets) for name in BASELINES} for measure in (F1, RECALL)}
     every = contenders(agent)
-    every += [replace(tuned[F1][name], name=name + TUNED) for name in BASELINES if len(GRIDS[name]) > 1]
-    every += [replace(_tuned(name, train, F1, budgets), name=name + TUNED) for name in OWN_GRIDS]
+    if only_auto:
+        every = [one for one in every if one.name == AUTO]
+    else:
+        every += [replace(tuned[F1][name], name=name + TUNED) for name in BASELINES if len(GRIDS[name]) > 1]
+        every += [replace(_tuned(name, train, F1, budgets), name=name + TUNED) for name in OWN_GRIDS]
     out = Measured(results=[], halves=[], tuned=_said(tuned), pool=_pool(test))
     for budget in budgets:
         same = [_result(one, train, test, [budget] * 2, budget) for one in every]

@@ -24,6 +24,11 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--agent", type=Path, default=SHIPPED, help="weights of the agent (default: as shipped)")
     parser.add_argument("--train-agent", type=Path, help="train an agent on the train half, write it here, and use it")
+    parser.add_argument(
+        "--only-auto",
+        action="store_true",
+        help="measure auto, and put it into the results of an earlier run",
+    )
     parser.add_argument("--out", type=Path, default=records.RESULTS, help="folder for results (default bench/results)")
     parser.set_defaults(run=run)
 
@@ -37,16 +42,24 @@ def run(args: argparse.Namespace) -> int:
     agent = _agent(args, where, pools)
     lines: list[dict[str, Any]] = []
     for name, (n, train, test) in pools.items():
-        found = rag_runs.run(train, test, agent, budgets)
+        found = rag_runs.run(train, test, agent, budgets, only_auto=args.only_auto)
         lines += [header("rag", name, n, len(test), len(train)) | line for line in rag_runs.lines(found)]
         print(f"  {name}: {n:,} documents, {len(train)} questions to tune on, {len(test)} to test with", flush=True)
     kind = "rag-widened" if args.widen else "rag"
     stem = Path(args.out) / (kind if there == list(rag_texts.SETS) else f"{kind}-{'-'.join(there)}")
+    if args.only_auto:
+        lines = replaced(records.read(stem.with_suffix(".jsonl")), lines)
     records.write(stem.with_suffix(".jsonl"), lines)
     plot_rag.rag(lines, stem.with_suffix(".png"))
     print(rag_summary.text(lines))
     print(f"-> {stem}.jsonl and .png\n", flush=True)
     return 0
+
+
+def replaced(before: list[dict[str, Any]], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results with some of their lines in another version; none is new."""
+    new = {(line["dataset"], line["contender"], line["budget"], line["half"]): line for line in lines}
+    return [new.get((line["dataset"], line["contender"], line["budget"], line["half"]), line) for line in before]
 
 
 def _agent(args: argparse.Namespace, where: Path, pools: dict[str, Halves]) -> Agent | None:

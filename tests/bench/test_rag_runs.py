@@ -229,6 +229,10 @@ def test_a_run_measures_trains_and_writes(where, tmp_path, capsys):
         assert one["half"] or one["tokens"] <= one["budget"]
         assert one["n_queries"] + one["n_train"] == 24
         assert bool(one["against"]) == (one["ours"] and not one["half"])
+    before = [one for one in lines if one["contender"] != "auto"]
+    assert main(["rag", *options[:4], "--agent", str(agent), "--only-auto", "--out", str(out)]) == 0
+    again = records.read(out / "rag-musique.jsonl")
+    assert len(again) == len(lines) and [one for one in again if one["contender"] != "auto"] == before
     (out / "rag-musique.jsonl").rename(out / "rag.jsonl")
     assert "| greedy | " in readme.rag_readme.block(out)
 
