@@ -21,8 +21,8 @@ from ramet.api.rest.pool import OverloadedError, Pool, back, deliver
 from ramet.engine.allowance import at_most
 
 TOGETHER = 16
-"""Queries of one call of the engine, at most: one thread searches while others do, or answers are sent. With 64 requests
-in flight on 2 cores, 64 together came to 3,083 queries/s, 32 to 3,702, 16 to 3,939, 8 to 3,602."""
+"""Queries of one call of the engine, at most: one thread searches while others do, or answers are sent. With 64
+requests in flight on 2 cores, 64 together came to 3,083 queries/s, 32 to 3,702, 16 to 3,939, 8 to 3,602."""
 
 
 class Ask(NamedTuple):
