@@ -73,7 +73,7 @@ def _bodies(axes: Any, lines: Lines) -> None:
         own = [line for line in lines if line["form"] == form]
         at = np.arange(len(calls)) + (place - (len(forms) - 1) / 2) * width
         axes.bar(at, [1e3 * line["seconds"] for line in own], width * 0.9, color=colour, label=form)
-    axes.set_xticks(np.arange(len(calls)), calls)
+    axes.set_xticks(np.arange(len(calls)), [name.replace(", ", ",\n") for name in calls])
     latency_axis(axes)
     axes.set_title(f"{lines[0]['rows']:,} x {lines[0]['dim']} (ms, log)", fontsize=10)
     axes.legend(frameon=False, fontsize=9)
