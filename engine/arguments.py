@@ -49,6 +49,17 @@ def shaped(array: Vectors, settings: Settings, argument: str) -> Vectors:
     return array
 
 
+def rows_of(array: Vectors, dim: int, argument: str) -> tuple[Vectors, bool]:
+    """Queries as (n, dim), and whether it was a single one, of shape (dim,)."""
+    single = array.ndim == 1
+    if single:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != dim:
+        shape = array.shape[1:] if single else array.shape
+        raise ArgumentError(argument, f"shape is {shape}, expected ({dim},) or (n, {dim})")
+    return array, single
+
+
 def why_bad(vector: Vectors) -> str:
     """What is wrong with a vector that no index can hold."""
     if not np.isfinite(vector).all():
@@ -228,6 +239,17 @@ def texts(value: object) -> tuple[list[str] | None, bool]:
         if not isinstance(one, str):
             raise ArgumentError(f"text[{i}]", f"must be str, got {type(one).__name__}")
     return found, False
+
+
+def documents(value: Any, n: int) -> list[Any]:
+    """A list with something for each of n records; what a document is, the caller checks."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        raise ArgumentError(
+            "documents", f"is a {type(value).__name__}; pass a list with a text or None for each record"
+        )
+    if len(value) != n:
+        raise ArgumentError("documents", f"{len(value)} documents for {n} records; pass one, or None, for each")
+    return list(value)
 
 
 def as_many_texts(found: list[str] | None, n: int) -> None:

@@ -27,6 +27,7 @@ from ramet.engine.arguments import owners as owners
 from ramet.engine.arguments import positive as positive
 from ramet.engine.arguments import prune_ratio as prune_ratio
 from ramet.engine.arguments import record_ids as record_ids
+from ramet.engine.arguments import rows_of
 from ramet.engine.arguments import seconds as seconds
 from ramet.engine.arguments import shaped as shaped
 from ramet.engine.arguments import share as share
@@ -106,12 +107,7 @@ def query_form(vectors: object, settings: Settings, argument: str = "vectors") -
         array: Vectors = vectors
     else:
         array = numeric(vectors, argument)
-    single = array.ndim == 1
-    if single:
-        array = array[None]
-    if array.ndim != 2 or array.shape[1] != settings.dim:
-        shape = array.shape[1:] if single else array.shape
-        raise ArgumentError(argument, f"shape is {shape}, expected ({settings.dim},) or (n, {settings.dim})")
+    array, single = rows_of(array, settings.dim, argument)
     if settings.dtype.kind != "f" and len(array):
         array = _integers(array, settings.dtype, argument)
     if array.dtype == np.float32:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ramet.engine import checks
+from ramet.engine import arguments, checks
 from ramet.engine import metadata as meta
 from ramet.engine.contents import Content
 from ramet.engine.errors import ArgumentError
@@ -50,13 +47,7 @@ def content(documents: object, metadata: object, n: int) -> Content:
 
 
 def _documents(documents: Any, n: int) -> list[str | None]:
-    if isinstance(documents, (str, bytes)) or not isinstance(documents, (Sequence, np.ndarray)):
-        raise ArgumentError(
-            "documents", f"is a {type(documents).__name__}; pass a list with a text or None for each record"
-        )
-    if len(documents) != n:
-        raise ArgumentError("documents", f"{len(documents)} documents for {n} records; pass one, or None, for each")
-    for i, text in enumerate(documents):
+    for i, text in enumerate(arguments.documents(documents, n)):
         if text is not None:
             check_document(text, f"documents[{i}]")
     return [None if text is None else str(text) for text in documents]

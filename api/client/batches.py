@@ -108,13 +108,7 @@ def _texts(documents: Any, n: int) -> list[Any] | None:
     """Documents as a list; what each is, the server checks."""
     if documents is None:
         return None
-    if isinstance(documents, (str, bytes)) or not isinstance(documents, (Sequence, np.ndarray)):
-        raise ArgumentError(
-            "documents", f"is a {type(documents).__name__}; pass a list with a text or None for each record"
-        )
-    if len(documents) != n:
-        raise ArgumentError("documents", f"{len(documents)} documents for {n} records; pass one, or None, for each")
-    for i, text in enumerate(documents):
+    for i, text in enumerate(arguments.documents(documents, n)):
         if text is not None and not isinstance(text, str):
             raise ArgumentError(f"documents[{i}]", f"must be str or None, got {type(text).__name__}")
     return [None if text is None else str(text) for text in documents]

@@ -86,12 +86,7 @@ def query_form(vectors: object, settings: Settings, argument: str = "vectors") -
     ArgumentError
     """
     array = arguments.numeric(vectors, argument)
-    single = array.ndim == 1
-    if single:
-        array = array[None]
-    if array.ndim != 2 or array.shape[1] != settings.dim:
-        shape = array.shape[1:] if single else array.shape
-        raise ArgumentError(argument, f"shape is {shape}, expected ({settings.dim},) or (n, {settings.dim})")
+    array, single = arguments.rows_of(array, settings.dim, argument)
     if settings.dtype.kind != "f":
         return narrowed(array, settings), single
     with np.errstate(over="ignore"):

@@ -8,17 +8,12 @@ itself, and calls the very functions that the router would call. What it does no
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ramet.api.rest.auth import Principal
-
 PATH = re.compile(r"/v1/collections/([A-Za-z0-9][A-Za-z0-9._-]{0,127})/(query|query/batch)")
-
-Endpoint = Callable[[Request, str, Principal], Awaitable[Response]]
 
 
 def install(app: FastAPI) -> None:

@@ -17,7 +17,6 @@ READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
     Calibrate, Delete, DeleteTexts, Get, Query, QueryBatch, QueryTail, Share, Texts, Upsert, UpsertTail,
 )  # fmt: skip
 
-BATCHES = ("QueryBatch", "QueryTail")
 
 TEMPLATE = "#/components/schemas/{model}"
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from ramet import ArgumentError
 
@@ -115,11 +114,6 @@ def npy(vectors: Vectors) -> bytes:
     length = -(-(len(_MAGIC) + 4 + len(text) + 1) // _ALIGNMENT) * _ALIGNMENT - len(_MAGIC) - 4
     header = text.encode("latin-1").ljust(length - 1) + b"\n"
     return b"".join((_MAGIC, b"\x01\x00", length.to_bytes(2, "little"), header, array.tobytes()))
-
-
-def with_json(vectors: Vectors, rest: Any) -> bytes:
-    """A binary body: the .npy file, and JSON behind it."""
-    return npy(vectors) + orjson.dumps(rest)
 
 
 def accepts_npy(accept: str | None) -> bool:
