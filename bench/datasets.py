@@ -4,6 +4,7 @@ A set is looked for as ``NAME.npy`` in the data directory (``--data`` or ``RAMET
 directory (``~/.cache/ramet-bench``, or ``RAMET_BENCH_CACHE``), and is fetched or generated into the cache otherwise.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -75,6 +77,18 @@ def cache_dir() -> Path:
     path = Path(os.environ.get("RAMET_BENCH_CACHE") or Path.home() / ".cache" / "ramet-bench")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def kept(name: str, make: Callable[[Path], dict[str, Any]], *, again: bool) -> tuple[Path, dict[str, Any]]:
+    """Return a folder of the cache and what `make`, which filled it, said; one of an earlier run will do."""
+    folder = cache_dir() / "indexes" / name
+    report = folder / "bench-report.json"
+    if again or not report.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        report.write_text(json.dumps(make(folder)))
+    facts: dict[str, Any] = json.loads(report.read_text())
+    return folder, facts
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Ramet's server beside Chroma's on the same data: records put in by each one's client, queries by the same driver."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from bench import building, chroma, cpu_clock, live, server_requests
 from bench.child import Beside
-from bench.datasets import cache_dir, save_atomically
+from bench.datasets import kept, save_atomically
 from bench.peers.base import disk_bytes
 from bench.peers.ramet import COLLECTION
 from bench.server_driver import Driver, Form, Scene, Turn, line
@@ -27,7 +26,6 @@ LOAD_SIZE = 5_000
 SHARE = 0.3
 """A turn of queries here takes this share of a turn of the main loads: there are many."""
 WARM_ROWS = 2_000
-_REPORT = "bench-report.json"
 
 
 def ingest(scene: Scene, rows: int = INGEST_ROWS) -> list[dict[str, Any]]:
@@ -102,19 +100,16 @@ def _ingest_line(name: str, runs: Sequence[Mapping[str, Any]], rows: int) -> dic
 def loaded(scene: Scene, *, again: bool = False) -> tuple[Path, dict[str, Any]]:
     """Return Chroma's directory with all vectors, and how long that took; one of an earlier run will do."""
     name = f"{scene.dataset.key}-{scene.metric}-chroma-server-{chroma.VERSION}"
-    folder = cache_dir() / "indexes" / name
-    report = folder / _REPORT
-    if again or not report.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+
+    def make(folder: Path) -> dict[str, Any]:
         print(f"  loading {len(scene.dataset.base):,} records into Chroma; 300,000 take some ten minutes", flush=True)
         base = building.prepare(scene.dataset, scene.metric).base(scene.metric, True)
         message = {"do": "ingest", "name": COLLECTION, "base": str(base), "metric": scene.metric, "drop": False}
         with chroma_server(folder / "data", scene.work / "chroma.log") as server, chroma.client(server.port) as client:
             figures = client.ask(message | {"size": LOAD_SIZE})
-        facts = {"load_s": figures["seconds"], "load_size": LOAD_SIZE, "disk_mb": disk_bytes(folder) / 1e6}
-        report.write_text(json.dumps(facts))
-    facts = json.loads(report.read_text())
+        return {"load_s": figures["seconds"], "load_size": LOAD_SIZE, "disk_mb": disk_bytes(folder) / 1e6}
+
+    folder, facts = kept(name, make, again=again)
     return folder / "data", facts
 
 

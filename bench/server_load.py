@@ -1,7 +1,5 @@
 """Ramet's server under load, beside the same collection embedded; and under more load than it takes."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import numpy as np
 import ramet
 from bench import building, live, machine, server_requests
 from bench.child import Beside
-from bench.datasets import cache_dir
+from bench.datasets import kept
 from bench.peers.base import disk_bytes
 from bench.peers.ramet import COLLECTION
 from bench.server_driver import Driver, Form, Scene, Turn, counted, errors, line
@@ -22,27 +20,23 @@ EMBEDDED_TIMES = 5
 MAX_IN_FLIGHT = 256
 """The server's default limit of requests at work."""
 OVER = 2
-_REPORT = "bench-report.json"
 _BUILT = "data"
 
 
 def collection(scene: Scene, *, again: bool = False) -> tuple[Path, dict[str, Any]]:
     """Return the database directory with the collection, and how it was built; one of an earlier run will do."""
     name = f"{scene.dataset.key}-{scene.metric}-{scene.threads}t-ramet-server-{ramet.__version__}"
-    folder = cache_dir() / "indexes" / name
-    report = folder / _REPORT
-    if again or not report.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+
+    def make(folder: Path) -> dict[str, Any]:
         print(f"  building {len(scene.dataset.base):,} records", flush=True)
         live.warm_up(scene.metric, "sq8")
         ids = [str(row) for row in range(len(scene.dataset.base))]
         with ramet.connect(folder / _BUILT, create=True) as database:
             docs = live.create(database, COLLECTION, scene.dataset.base.shape[1], scene.metric, "sq8")
             build_s = live.timed(lambda: docs.build(scene.dataset.base, ids, n_threads=scene.threads))
-        facts = {"build_s": build_s, "built_by": machine.commit(), "disk_mb": disk_bytes(folder) / 1e6}
-        report.write_text(json.dumps(facts))
-    facts = json.loads(report.read_text())
+        return {"build_s": build_s, "built_by": machine.commit(), "disk_mb": disk_bytes(folder) / 1e6}
+
+    folder, facts = kept(name, make, again=again)
     return folder / _BUILT, facts
 
 
