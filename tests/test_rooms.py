@@ -68,7 +68,7 @@ ONE_FILE: dict[str, str | tuple[str, ...]] = {
     "openai": "engine/rag/llm/openai.py",
     "opentelemetry": "api/rest/tracing.py",
     "prometheus_client": "api/rest/metrics.py",
-    "pyarrow": ("api/cli/demo_words.py", "api/rest/arrow.py"),
+    "pyarrow": ("api/cli/demo_words.py", "api/rest/arrow.py", "engine/jobs/inputs/tables.py"),
     "pydantic_settings": "api/rest/settings.py",
     "semchunk": "engine/chunking.py",
     "structlog": "api/rest/logs.py",
