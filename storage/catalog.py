@@ -230,16 +230,21 @@ _COUNTERS = {"n_rows": 0, "n_live": 0, "end_page": 1, "id_width": 0, "n_tenants"
 def write_new_meta(txn: Any, settings: dict[str, Any], created_with: str) -> bytes:
     """Write the META table of an empty collection and return its random 16-byte name."""
     collection = uuid.uuid4()
+    write_meta(txn, settings, created_with, Header(collection=collection.bytes, **_COUNTERS))
+    return collection.bytes
+
+
+def write_meta(txn: Any, settings: dict[str, Any], created_with: str, header: Header) -> None:
+    """Write the META table of a new collection."""
     entries = {
         "format_version": FORMAT_VERSION,
         "settings": settings,
         "created_with": created_with,
-        "collection": collection.hex,
-        **_COUNTERS,
+        "collection": header.collection.hex(),
+        **{key: getattr(header, key) for key in _COUNTERS},
     }
     for key, entry in entries.items():
         put_json(txn, key, entry)
-    return collection.bytes
 
 
 def put_json(txn: Any, key: str, entry: Any) -> None:

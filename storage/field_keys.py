@@ -122,6 +122,11 @@ def serialized(rows: list[int], chunk: int) -> bytes:
     return _ONE.pack(_COOKIE, 1, chunk, len(rows) - 1, _OFFSET) + lows.tobytes()
 
 
+def spanned(first: int, end: int) -> bytes:
+    """Return the roaring bitmap of the rows ``first <= row < end``, which share a chunk."""
+    return serialized(list(range(first, end)), first >> CHUNK_BITS)
+
+
 def bitmap_of(rows: npt.NDArray[Any]) -> BitMap:
     """Return the bitmap of rows in any order."""
     if len(rows) <= _MOST_IN_ARRAY:

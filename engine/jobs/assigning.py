@@ -1,0 +1,102 @@
+"""Stage *assign*: every row finds its list, and the lists that get a copy; the rows of a unit are sorted by list."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.jobs.grouped import Grouped, Stretch
+from ramet.engine.jobs.grouping import in_working_space
+from ramet.engine.jobs.planting import Planted
+from ramet.engine.jobs.work import NO_COPY, Work
+from ramet.index.assign import assign_points
+from ramet.index.clustering import FloatArray
+
+
+def assigned_dtype(replicas: int) -> np.dtype[Any]:
+    """A record after the assignment: its row as it was read, its list, and further lists (`NO_COPY`: none)."""
+    return np.dtype([("row", "<u4"), ("list", "<u4"), ("copies", "<u4", (replicas - 1,))])
+
+
+class AssignStage:
+    """Units are stretches of groups."""
+
+    name = "assign"
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def prepare(self) -> None:
+        """Load what all units share, before they run side by side."""
+        _ = self.planted.centroids, self.planted.navigator, self.planted.cuts, self.stretches
+
+    @cached_property
+    def planted(self) -> Planted:
+        """The tree and the lists."""
+        return Planted(self._work)
+
+    @cached_property
+    def grouped(self) -> Grouped:
+        """The rows by group."""
+        return Grouped(self._work)
+
+    @cached_property
+    def stretches(self) -> list[Stretch]:
+        """Records of each unit."""
+        return self.grouped.stretches(self._work.block_rows)
+
+    def n_units(self) -> int:
+        """Stretches."""
+        return len(self.stretches)
+
+    def is_done(self, unit: int) -> bool:
+        """Whether the records of a stretch have their lists."""
+        return self._work.place.has(f"assign/{unit:06d}.counts")
+
+    def weight(self, unit: int) -> int:
+        """Records of a stretch."""
+        return self.stretches[unit].b - self.stretches[unit].a
+
+    def run(self, unit: int) -> None:
+        """Assign the records of a stretch, and sort them by list."""
+        work, planted, stretch = self._work, self.planted, self.stretches[unit]
+        keys, vectors = self.grouped.keys(stretch), self.grouped.vectors(stretch)
+        out = np.zeros(len(keys), assigned_dtype(work.plan.closure.replicas))
+        out["row"], out["copies"] = keys["row"], NO_COPY
+        points = in_working_space(vectors, work.plan.settings.metric.unit)
+        by_tenant = np.argsort(keys["tenant"], kind="stable")
+        owners = keys["tenant"][by_tenant]
+        cuts = np.flatnonzero(np.diff(owners)) + 1
+        for part in np.split(by_tenant, cuts):
+            self._assign(int(keys["tenant"][part[0]]), part, points, out)
+        del points
+        n_lists = len(planted.cells)
+        homes = np.bincount(out["list"], minlength=n_lists)
+        copies = out["copies"][out["copies"] != NO_COPY]
+        order = np.lexsort((out["row"], out["list"]))
+        work.place.put_array(f"assign/{unit:06d}.keys", out[order])
+        work.place.put_array(f"assign/{unit:06d}.vecs", vectors[order])
+        both = np.stack([homes, np.bincount(copies, minlength=n_lists)])
+        work.place.put_array(f"assign/{unit:06d}.counts", both.astype("<u4"))
+
+    def _assign(
+        self, tenant: int, part: npt.NDArray[np.int64], points: FloatArray, out: npt.NDArray[np.void]
+    ) -> None:
+        """Lists of the records of one tenant."""
+        centroids, navigator = self.planted.points(tenant)
+        alive = np.ones(len(centroids), np.uint32)
+        most, first = self.planted.replicas(tenant), self.planted.cuts[tenant].first_list
+        mine = points if len(part) == len(points) else points[part]  # all of one tenant: already in order
+        cells, counts = assign_points(mine, navigator, centroids, alive, most, None)
+        out["list"][part] = first + cells[:, 0]
+        for rank in range(1, most):
+            has = counts > rank
+            out["copies"][part[has], rank - 1] = first + cells[has, rank]
+
+    def finish(self) -> None:
+        """Remember how many units there were; the rows by group are not needed any more."""
+        self._work.place.put_json("assign/units", self.n_units())
+        self._work.place.drop("group")

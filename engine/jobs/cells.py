@@ -1,0 +1,255 @@
+"""Stages *cells* and *refine*: posting cells of every group, then Lloyd steps over all rows, read group by group.
+
+The steps are those of `ramet.index.clustering`; only where the rows are differs. A row stays in the file of its first
+group: it is compared with the cells of that group and of those around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.jobs.grouped import Grouped
+from ramet.engine.jobs.grouping import in_working_space, load_groups
+from ramet.engine.jobs.work import I64, Work, units_of
+from ramet.index import defaults
+from ramet.index.clustering import FloatArray, LabelArray, assign, kmeans, means, split_members
+from ramet.index.kernels.cluster import add_points
+
+MOST_POINTS = 65_536
+"""Rows of a group or of a cell that its parts are made from; of more, a part is taken here and there."""
+
+TOGETHER = 64
+"""Groups whose sums are waited for together."""
+
+LABELS = "refine/labels"
+
+
+def _some(points: FloatArray) -> FloatArray:
+    if len(points) <= MOST_POINTS:
+        return points
+    return points[np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)]
+
+
+class CellStage:
+    """Units are stretches of groups: their rows are cut into cells of about ``list_size`` rows."""
+
+    name = "cells"
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    @cached_property
+    def grouped(self) -> Grouped:
+        """The rows by group."""
+        return Grouped(self._work)
+
+    @cached_property
+    def units(self) -> list[tuple[int, int]]:
+        """First and last group of each unit."""
+        return units_of(self.grouped.sizes, self._work.block_rows)
+
+    def n_units(self) -> int:
+        """Stretches of groups."""
+        return len(self.units)
+
+    def is_done(self, unit: int) -> bool:
+        """Whether the cells of a stretch are there."""
+        return self._work.place.has(f"cells/{unit:06d}.groups")
+
+    def weight(self, unit: int) -> int:
+        """Records of a stretch."""
+        return int(self.grouped.sizes[slice(*self.units[unit])].sum())
+
+    def run(self, unit: int) -> None:
+        """Make the cells of some groups."""
+        work, config = self._work, self._work.plan.cluster
+        parts, groups = [np.empty((0, work.plan.settings.dim), np.float32)], [np.empty(0, np.int32)]
+        for group in range(*self.units[unit]):
+            size = int(self.grouped.sizes[group])
+            if size == 0:
+                continue
+            step = max(1, -(-size // MOST_POINTS))
+            pieces = [piece[::step] for piece in self.grouped.pieces(group, MOST_POINTS)]
+            points = in_working_space(np.concatenate(pieces), work.plan.settings.metric.unit)
+            k = max(1, min(round(size / config.list_size), len(points)))
+            rng = np.random.default_rng([config.seed, 1, group])
+            parts.append(kmeans(points, k, rng, steps=defaults.CELL_STEPS))
+            groups.append(np.full(len(parts[-1]), group, np.int32))
+        work.place.put_array(f"cells/{unit:06d}.vecs", np.concatenate(parts))
+        work.place.put_array(f"cells/{unit:06d}.groups", np.concatenate(groups))
+
+    def finish(self) -> None:
+        """Put the cells of all groups together."""
+        place, units = self._work.place, range(self.n_units())
+        vecs = [place.get_array(f"cells/{unit:06d}.vecs", np.float32) for unit in units]
+        groups = [place.get_array(f"cells/{unit:06d}.groups", np.int32) for unit in units]
+        place.put_array("refine/0.vecs", np.concatenate(vecs))
+        place.put_array("refine/0.groups", np.concatenate(groups))
+        place.drop("cells")
+
+
+class RefineStage:
+    """Units are Lloyd steps: each begins with the cells that the one before left."""
+
+    name = "refine"
+    in_order = True
+
+    def __init__(self, work: Work, pool: Executor | None) -> None:
+        self._work = work
+        self._pool = pool
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    @cached_property
+    def grouped(self) -> Grouped:
+        """The rows by group."""
+        return Grouped(self._work)
+
+    def n_units(self) -> int:
+        """Steps, settling included."""
+        return self._work.plan.cluster.lloyd_steps + defaults.SETTLE_STEPS
+
+    def is_done(self, unit: int) -> bool:
+        """Whether a step is done."""
+        return self._work.place.has(f"refine/{unit + 1}.groups")
+
+    def weight(self, unit: int) -> int:
+        """Records compared in a step."""
+        return self._work.n_rows
+
+    def run(self, unit: int) -> None:
+        """One step; one that finds nothing to settle leaves the cells as they are."""
+        work, config = self._work, self._work.plan.cluster
+        centroids, groups = load_cells(work, unit)
+        settling = unit >= config.lloyd_steps
+        sums, counts = self._step(centroids, groups)
+        if settling and not (counts > config.limit).any():
+            self._store(unit, centroids, groups)
+            return
+        floor = 1 if settling else max(1, config.list_size // defaults.STARVE_DIVISOR)
+        keep = counts >= floor
+        if not keep.any():
+            keep[np.argmax(counts)] = True
+        large = np.flatnonzero(counts > config.limit)
+        keep[large] = False
+        parts, part_groups = [(sums[keep] / counts[keep, None]).astype(np.float32)], [groups[keep]]
+        del sums
+        for cell, centres in self._cut(large, counts):
+            parts.append(centres)
+            part_groups.append(np.full(len(centres), groups[cell], np.int32))
+        self._store(unit, np.concatenate(parts), np.concatenate(part_groups))
+
+    def _store(self, unit: int, centroids: FloatArray, groups: LabelArray) -> None:
+        place = self._work.place
+        place.put_array(f"refine/{unit + 1}.vecs", centroids)
+        place.put_array(f"refine/{unit + 1}.groups", groups)
+        place.drop(f"refine/{unit}.vecs")
+        place.drop(f"refine/{unit}.groups")
+
+    def _step(self, centroids: FloatArray, groups: LabelArray) -> tuple[npt.NDArray[np.float64], I64]:
+        """Sums and counts of the rows of each cell; the cell of every row goes to a file."""
+        near = near_cells(load_groups(self._work).centres, centroids, groups)
+        sums, counts = np.zeros(centroids.shape), np.zeros(len(centroids), np.int64)
+        unit = self._work.plan.settings.metric.unit
+
+        def compare(group: int) -> tuple[npt.NDArray[np.float64], I64, npt.NDArray[np.int32]]:
+            cells = near[group]
+            mine = centroids[cells]
+            local, local_counts = np.zeros((len(cells), centroids.shape[1])), np.zeros(len(cells), np.int64)
+            labels = [np.empty(0, np.int32)]
+            for piece in self.grouped.pieces(group, defaults.BLOCK_ROWS):
+                points = in_working_space(piece, unit)
+                found, _ = assign(points, mine)
+                add_points(points, found, local, local_counts)
+                labels.append(cells[found].astype(np.int32))
+            return local, local_counts, np.concatenate(labels)
+
+        with open(self._work.place.of(LABELS), "wb") as file:
+            for group, (local, local_counts, labels) in enumerate(self._over_groups(compare)):
+                sums[near[group]] += local
+                counts[near[group]] += local_counts
+                file.write(labels.tobytes())
+        return sums, counts
+
+    def _over_groups(
+        self, compare: Callable[[int], tuple[npt.NDArray[np.float64], I64, npt.NDArray[np.int32]]]
+    ) -> Iterator[tuple[npt.NDArray[np.float64], I64, npt.NDArray[np.int32]]]:
+        """Results of all groups in their order, of which only a few are held at a time."""
+        for first in range(0, len(self.grouped), TOGETHER):
+            part = range(first, min(first + TOGETHER, len(self.grouped)))
+            yield from map(compare, part) if self._pool is None else self._pool.map(compare, part)
+
+    def _cut(self, large: I64, counts: I64) -> list[tuple[int, FloatArray]]:
+        """Parts of the cells that hold too many rows."""
+        config, out = self._work.plan.cluster, list[tuple[int, FloatArray]]()
+        shares = np.minimum(counts[large], MOST_POINTS)
+        for first, last in units_of(shares, max(self._work.block_rows, MOST_POINTS)):
+            rows = self._members(large[first:last])
+            for cell in large[first:last].tolist():
+                points = _some(rows[cell])
+                rng = np.random.default_rng([config.seed, 2, cell, int(counts[cell])])
+                k = max(2, round(int(counts[cell]) / config.list_size))
+                out.append((cell, np.unique(kmeans(points, k, rng, steps=defaults.CELL_STEPS), axis=0)))
+        return out
+
+    def _members(self, cells: I64) -> dict[int, FloatArray]:
+        """Vectors of the rows of some cells, in working space; of a cell with very many, the first of each group."""
+        held: dict[int, list[FloatArray]] = {int(cell): [] for cell in cells}
+        n_held = dict.fromkeys(held, 0)
+        at, unit = 0, self._work.plan.settings.metric.unit
+        for group, size in enumerate(self.grouped.sizes.tolist()):
+            labels = self._work.place.get_array(LABELS, np.int32, at, size)
+            at += size
+            if not np.isin(labels, cells).any():
+                continue
+            first = 0
+            for piece in self.grouped.pieces(group, MOST_POINTS):
+                mine = labels[first : first + len(piece)]
+                first += len(piece)
+                for cell in np.intersect1d(mine, cells).tolist():
+                    if n_held[cell] < MOST_POINTS:
+                        held[cell].append(in_working_space(piece[mine == cell], unit))
+                        n_held[cell] += len(held[cell][-1])
+        return {cell: np.concatenate(parts) for cell, parts in held.items()}
+
+    def finish(self) -> None:
+        """The labels are not needed any more."""
+        self._work.place.drop(LABELS)
+
+
+def near_cells(first_centres: FloatArray, centroids: FloatArray, groups: LabelArray) -> list[I64]:
+    """For each group the cells of the groups nearest to it, its own among them when it has any.
+
+    Parameters
+    ----------
+    first_centres : float32 array (n_groups, dim)
+        What the rows were sorted by: where a group is whose cells were all dropped.
+    centroids : float32 array (n_cells, dim)
+    groups : int32 array (n_cells,)
+    """
+    n_groups = len(first_centres)
+    sums, counts = means(centroids, groups, n_groups)
+    centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], first_centres).astype(np.float32)
+    half = 0.5 * np.einsum("ij,ij->i", centres, centres)
+    half[counts == 0] = np.inf
+    members, n_near, near = split_members(groups, n_groups), min(defaults.NEAR_GROUPS, n_groups), list[I64]()
+    for first in range(0, n_groups, 256):
+        keys = half[None, :] - centres[first : first + 256] @ centres.T
+        chosen = np.argsort(keys, axis=1, kind="stable")[:, :n_near]
+        near += [np.sort(np.concatenate([members[group] for group in row])) for row in chosen.tolist()]
+    return near
+
+
+def load_cells(work: Work, step: int) -> tuple[FloatArray, LabelArray]:
+    """Centroids after a step, (n_cells, dim), and the group of each."""
+    centroids = work.place.get_array(f"refine/{step}.vecs", np.float32).reshape(-1, work.plan.settings.dim)
+    return centroids, work.place.get_array(f"refine/{step}.groups", np.int32)

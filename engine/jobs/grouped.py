@@ -1,0 +1,89 @@
+"""Rows by group, as the group stage left them: slices of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.jobs.work import KEY, I64, Work, joined, units_of
+
+
+class Stretch(NamedTuple):
+    """The records ``a <= i < b`` of the groups ``first <= g < last``, each file's in turn."""
+
+    first: int
+    last: int
+    a: int
+    b: int
+
+
+class Grouped:
+    """Reads groups.
+
+    Parameters
+    ----------
+    work : Work
+        Its group stage is done.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._counts = np.stack(
+            [work.place.get_array(f"group/{unit:06d}.counts", np.int64) for unit in range(len(work.blocks))]
+        )
+        self._starts = np.cumsum(self._counts, axis=1) - self._counts
+        self.sizes: I64 = self._counts.sum(axis=0)
+        """Records of each group."""
+
+    def __len__(self) -> int:
+        """Number of groups."""
+        return len(self.sizes)
+
+    def keys(self, stretch: Stretch) -> npt.NDArray[np.void]:
+        """Keys (`KEY`) of the records of a stretch, in the order of their vectors."""
+        files = (f"group/{unit:06d}.keys" for unit in range(len(self._counts)))
+        parts = [
+            self._work.place.get_array(file, KEY, a, n)
+            for file, (a, n) in zip(files, self._slices(stretch), strict=True)
+            if n
+        ]
+        return joined(parts, np.empty(0, KEY))
+
+    def vectors(self, stretch: Stretch) -> npt.NDArray[Any]:
+        """Vectors of the records of a stretch, (n, dim) in the collection's dtype."""
+        settings = self._work.plan.settings
+        parts = [
+            self._work.vectors(f"group/{unit:06d}.vecs", a, n)
+            for unit, (a, n) in enumerate(self._slices(stretch))
+            if n
+        ]
+        return joined(parts, np.empty((0, settings.dim), settings.dtype))
+
+    def pieces(self, group: int, most: int) -> Iterator[npt.NDArray[Any]]:
+        """Vectors of a group in pieces of at most ``most`` rows."""
+        for stretch in self.cut(group, most):
+            yield self.vectors(stretch)
+
+    def cut(self, group: int, most: int) -> list[Stretch]:
+        """A group in stretches of at most ``most`` rows; none for an empty one."""
+        size = int(self.sizes[group])
+        return [Stretch(group, group + 1, a, min(a + most, size)) for a in range(0, size, most)]
+
+    def stretches(self, most: int) -> list[Stretch]:
+        """All records in stretches of at most ``most`` rows: several small groups, or a part of a large one."""
+        out = list[Stretch]()
+        for first, last in units_of(self.sizes, most):
+            size = int(self.sizes[first:last].sum())
+            out += self.cut(first, most) if size > most else [Stretch(first, last, 0, size)] if size else []
+        return out
+
+    def _slices(self, stretch: Stretch) -> Iterator[tuple[int, int]]:
+        """(first row, rows) of a stretch in each file; a part of a group goes through the files in their order."""
+        counts = self._counts[:, stretch.first : stretch.last].sum(axis=1)
+        ends = np.cumsum(counts)
+        for unit, (n, end) in enumerate(zip(counts.tolist(), ends.tolist(), strict=True)):
+            a, b = max(stretch.a - (end - n), 0), min(stretch.b - (end - n), n)
+            yield (int(self._starts[unit, stretch.first]) + a, b - a) if a < b else (0, 0)

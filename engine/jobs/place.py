@@ -1,0 +1,102 @@
+"""The directory of a build job: files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Place:
+    """Files of a job by name; every one is written aside, made durable and renamed.
+
+    Parameters
+    ----------
+    path : Path
+        The directory; made when it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def of(self, name: str) -> Path:
+        """Path of a file; folders in the name are made."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there, and so is whole."""
+        return (self.path / name).exists()
+
+    def put_bytes(self, name: str, *parts: Any) -> None:
+        """Write a file of the bytes of some buffers, one behind the other."""
+        path = self.of(name)
+        aside = path.with_name(f"{path.name}.part")
+        with open(aside, "wb", buffering=0) as file:
+            for part in parts:
+                rest = memoryview(part).cast("B") if len(part) else memoryview(b"")
+                while len(rest):
+                    rest = rest[file.write(rest[: 1 << 28]) :]
+            os.fdatasync(file.fileno())
+        os.rename(aside, path)
+
+    def put_array(self, name: str, array: Array) -> None:
+        """Write an array without any header; whoever reads it knows its dtype."""
+        flat = np.ascontiguousarray(array)
+        self.put_bytes(name, flat.view(np.uint8).reshape(-1) if flat.size else b"")
+
+    def get_array(self, name: str, dtype: Any, first: int = 0, n: int = -1) -> Array:
+        """Elements of a file that `put_array` wrote, from the ``first`` on; all of them when ``n`` is -1."""
+        kind = np.dtype(dtype)
+        with open(self.path / name, "rb", buffering=0) as file:
+            if n < 0:
+                n = os.fstat(file.fileno()).st_size // kind.itemsize - first
+            out = np.empty(n * kind.itemsize, np.uint8)
+            read_into(file.fileno(), first * kind.itemsize, memoryview(out))
+        return out.view(kind)
+
+    def put_json(self, name: str, entry: Any) -> None:
+        """Write what JSON can say."""
+        self.put_bytes(name, json.dumps(entry, ensure_ascii=False, sort_keys=True).encode())
+
+    def get_json(self, name: str) -> Any:
+        """Read what `put_json` wrote."""
+        return json.loads((self.path / name).read_bytes())
+
+    def drop(self, name: str) -> None:
+        """Remove a file or a folder that is not needed any more; none is fine."""
+        path = self.path / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def read_into(fd: int, offset: int, view: memoryview) -> None:
+    """Fill a buffer from a file.
+
+    Raises
+    ------
+    EOFError
+        The file is too short.
+    """
+    done = 0
+    while done < len(view):
+        more = os.preadv(fd, [view[done : done + (1 << 28)]], offset + done)
+        if more == 0:
+            raise EOFError(f"a file of the job ends {len(view) - done} bytes too early; start the job anew")
+        done += more

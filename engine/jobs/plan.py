@@ -1,0 +1,125 @@
+"""What a build job does, decided before it begins: settings, and how memory is shared out."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from typing import Any
+
+from ramet.engine.errors import ArgumentError
+from ramet.engine.settings import Settings
+from ramet.index import defaults
+from ramet.index.assign import ClosureConfig
+from ramet.index.clustering import ClusterConfig, group_count
+
+CELLS_A_GROUP = defaults.LIST_SIZE
+"""Posting cells of a group of a large job: as many as in a build of a million rows, whose steps so cost the same."""
+
+CELL_BYTES_A_DIM = 36
+"""Memory of a cell while the tree is made, in bytes a dimension: sums in float64, and centroids in several arrays."""
+
+LEAST_BLOCK_BYTES, MOST_BLOCK_BYTES = 1 << 20, 96 << 20
+"""Vectors that a unit of work holds."""
+
+COPIES_OF_BLOCK = 5
+"""Times that a unit holds its vectors: as read, in float32, sorted, and what comes out."""
+
+OTHER_BYTES = 64 << 20
+"""Memory for everything that is not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Choices of a job. The collection depends on all but ``memory`` and ``workers``."""
+
+    settings: Settings
+    cluster: ClusterConfig
+    closure: ClosureConfig
+    tenant: str
+    """Owner of records without one of their own."""
+    memory: int
+    """Bytes that the process may take."""
+    workers: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as `from_json` reads it."""
+        settings, cluster = self.settings, self.cluster
+        return {
+            "settings": settings.to_storage(),
+            "list_size": cluster.list_size,
+            "fan_out": cluster.fan_out,
+            "lloyd_steps": cluster.lloyd_steps,
+            "seed": cluster.seed,
+            "replicas": self.closure.replicas,
+            "tenant": self.tenant,
+            "memory": self.memory,
+            "workers": self.workers,
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Plan:
+        """The plan that `to_json` wrote."""
+        return cls(
+            settings=Settings.from_storage(stored["settings"]),
+            cluster=ClusterConfig(
+                list_size=stored["list_size"],
+                fan_out=stored["fan_out"],
+                lloyd_steps=stored["lloyd_steps"],
+                seed=stored["seed"],
+            ),
+            closure=ClosureConfig(replicas=stored["replicas"]),
+            tenant=stored["tenant"],
+            memory=stored["memory"],
+            workers=stored["workers"],
+        )
+
+    def n_cells(self, n_rows: int) -> int:
+        """Posting cells to expect."""
+        return max(1, round(1.1 * n_rows / self.cluster.list_size))
+
+    def n_groups(self, n_rows: int) -> int:
+        """Groups into which the rows are sorted first."""
+        if isinstance(self.cluster.fan_out, int):
+            return max(1, min(self.cluster.fan_out, n_rows))
+        by_size = round(n_rows / (CELLS_A_GROUP * self.cluster.list_size))
+        return min(max(group_count(n_rows, self.cluster), by_size), n_rows)
+
+    def fixed_bytes(self, n_rows: int) -> int:
+        """Memory that grows with the number of cells, besides what the process takes anyway."""
+        return self.n_cells(n_rows) * self.settings.dim * CELL_BYTES_A_DIM + OTHER_BYTES
+
+    def block_rows(self, n_rows: int) -> int:
+        """Rows that a unit of work holds.
+
+        Raises
+        ------
+        ArgumentError
+            The memory is too small for the cells.
+        """
+        left = self.memory - taken_bytes() - self.fixed_bytes(n_rows)
+        wide = 4 * self.settings.dim + 64
+        block = min(left // (self.workers * COPIES_OF_BLOCK), MOST_BLOCK_BYTES)
+        if block < LEAST_BLOCK_BYTES:
+            least = taken_bytes() + self.fixed_bytes(n_rows) + self.workers * COPIES_OF_BLOCK * LEAST_BLOCK_BYTES
+            raise ArgumentError(
+                "memory",
+                f"{self.memory / 1e6:,.0f} MB is too little for {n_rows:,} records of {self.settings.dim} dimensions; "
+                f"give at least {least / 1e6:,.0f} MB, or fewer workers",
+            )
+        return int(max(256, block // wide))
+
+    def sample_rows(self, n_rows: int) -> int:
+        """Rows of the sample that the groups are made from."""
+        wanted = max(defaults.SAMPLE_MIN, self.n_groups(n_rows) * defaults.SAMPLE_PER_GROUP)
+        most = max(1024, (self.memory - taken_bytes()) // (3 * 4 * self.settings.dim))
+        return int(min(n_rows, wanted, most))
+
+
+def taken_bytes() -> int:
+    """Memory that a process with all libraries loaded takes before it has any data."""
+    return 260 << 20
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has had at once: its own pages, and those of files it had mapped."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,198 @@
+"""Stage *plant*: the tree over the posting cells, and the posting lists of every tenant."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.curves import ALL_LISTS
+from ramet.engine.jobs.cells import load_cells
+from ramet.engine.jobs.grouped import Grouped
+from ramet.engine.jobs.grouping import in_working_space
+from ramet.engine.jobs.lists import CellTree, Cut, navigator_over
+from ramet.engine.jobs.work import I64, Work
+from ramet.index.clustering import FloatArray
+from ramet.index.kernels import plan as plans
+from ramet.index.navigate import GroupNavigator
+from ramet.index.tree import plant
+
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+
+KEPT_BYTES = 32 << 20
+"""Centroids of tenants' cells that are kept between units."""
+
+
+class PlantStage:
+    """One unit plants the tree; with several tenants further ones count their rows, a stretch of groups each."""
+
+    name = "plant"
+    in_order = True
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    @cached_property
+    def grouped(self) -> Grouped:
+        """The rows by group."""
+        return Grouped(self._work)
+
+    def n_units(self) -> int:
+        """The tree, and the cuts."""
+        return 2
+
+    def is_done(self, unit: int) -> bool:
+        """Whether the tree, or the cuts, are there."""
+        return self._work.place.has(("tree/first_leaf", "tree/cuts")[unit])
+
+    def weight(self, unit: int) -> int:
+        """Records looked at."""
+        return self._work.n_rows if unit and len(self._work.tenants) > 1 else 0
+
+    def run(self, unit: int) -> None:
+        """Plant, or cut."""
+        (self._plant, self._cut)[unit]()
+
+    def _plant(self) -> None:
+        work = self._work
+        steps = work.plan.cluster.lloyd_steps
+        last = next(step for step in range(steps + 8, -1, -1) if work.place.has(f"refine/{step}.groups"))
+        tree = plant(load_cells(work, last)[0], work.plan.cluster.seed)
+        work.place.put_array("tree/parents", tree.parents)
+        work.place.put_array("tree/levels", tree.levels)
+        work.place.put_array("tree/vecs", tree.centroids)
+        work.place.put_bytes("tree/navigator", tree.navigator.to_bytes())
+        work.place.put_json("tree/first_leaf", tree.first_leaf)
+
+    def _cut(self) -> None:
+        """One tenant has the leaves; of several, each has a cut of its own."""
+        work, planted = self._work, Planted(self._work)
+        leaves = np.arange(planted.first_leaf, len(planted.parents), dtype=np.uint32)
+        if len(work.tenants) == 1:
+            cuts = [leaves]
+        else:
+            tree, cuts = CellTree(planted.parents, planted.levels), []
+            for cells, counts in self._counted(planted):
+                cuts.append(tree.cut(cells, counts))
+        work.place.put_array("tree/cells", np.concatenate(cuts).astype("<u4"))
+        work.place.put_json("tree/cuts", [len(cut) for cut in cuts])
+
+    def _counted(self, planted: Planted) -> list[tuple[I64, I64]]:
+        """For each tenant the leaves nearest to its rows, and how many rows that are."""
+        work, parts = self._work, [np.empty((0, 2), np.int64)]
+        navigator, unit = planted.navigator, work.plan.settings.metric.unit
+        for stretch in self.grouped.stretches(work.block_rows):
+            owners = self.grouped.keys(stretch)["tenant"].astype(np.int64)
+            points = in_working_space(self.grouped.vectors(stretch), unit)
+            keys: U64 = navigator.nearest(points, 1, plans.L2)[:, 0]
+            leaf = planted.first_leaf + (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            found, counts = np.unique(owners << 32 | leaf, return_counts=True)
+            parts.append(np.stack([found, counts], axis=1))
+            if len(parts) > 64:
+                parts = [_summed(np.concatenate(parts))]
+        table = _summed(np.concatenate(parts))
+        owner_of = table[:, 0] >> 32
+        bounds = np.searchsorted(owner_of, np.arange(len(work.tenants) + 1))
+        return [
+            (table[a:b, 0] & 0xFFFFFFFF, table[a:b, 1]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+
+def _summed(table: I64) -> I64:
+    """Counts of equal pairs added up; pairs rise."""
+    pairs, place = np.unique(table[:, 0], return_inverse=True)
+    return np.stack([pairs, np.bincount(place, weights=table[:, 1]).astype(np.int64)], axis=1)
+
+
+class Planted:
+    """The tree and the lists, as the stage left them.
+
+    Parameters
+    ----------
+    work : Work
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._kept: dict[int, tuple[FloatArray, GroupNavigator]] = {}
+        self._n_kept = 0
+
+    @cached_property
+    def parents(self) -> U32:
+        """Parent of each cell."""
+        return self._work.place.get_array("tree/parents", np.uint32)
+
+    @cached_property
+    def levels(self) -> U32:
+        """Depth of each cell."""
+        return self._work.place.get_array("tree/levels", np.uint32)
+
+    @cached_property
+    def centroids(self) -> FloatArray:
+        """Of all cells, (n, dim)."""
+        return self._work.place.get_array("tree/vecs", np.float32).reshape(-1, self._work.plan.settings.dim)
+
+    @cached_property
+    def first_leaf(self) -> int:
+        """Number of the first leaf."""
+        return int(self._work.place.get_json("tree/first_leaf"))
+
+    @cached_property
+    def navigator(self) -> GroupNavigator:
+        """Over the leaves."""
+        return GroupNavigator.from_bytes((self._work.place.path / "tree/navigator").read_bytes())
+
+    @cached_property
+    def cells(self) -> U32:
+        """Cell of each list; the lists of a tenant follow each other."""
+        return self._work.place.get_array("tree/cells", np.uint32)
+
+    @cached_property
+    def cuts(self) -> list[Cut]:
+        """Lists of each tenant."""
+        out, first = list[Cut](), 0
+        for n in self._work.place.get_json("tree/cuts"):
+            out.append(Cut(cells=self.cells[first : first + n], first_list=first))
+            first += n
+        return out
+
+    @property
+    def owners(self) -> U32:
+        """Tenant of each list."""
+        sizes = [len(cut.cells) for cut in self.cuts]
+        return np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+
+    def is_all_leaves(self, tenant: int) -> bool:
+        """Whether a tenant has the leaves, so that the tree's own navigator is its."""
+        cut = self.cuts[tenant].cells
+        return len(cut) == len(self.parents) - self.first_leaf and int(cut[0]) == self.first_leaf
+
+    def replicas(self, tenant: int) -> int:
+        """Most lists that hold a record of a tenant."""
+        if len(self._work.tenants) == 1:
+            return self._work.plan.closure.replicas
+        return self._work.plan.closure.replicas if len(self.cuts[tenant].cells) > ALL_LISTS else 1
+
+    def points(self, tenant: int) -> tuple[FloatArray, GroupNavigator]:
+        """Centroids of a tenant's cells, and its navigator over them."""
+        if self.is_all_leaves(tenant):
+            return self.centroids[self.first_leaf :], self.navigator
+        with self._lock:
+            found = self._kept.get(tenant)
+            if found is None:
+                centroids = np.ascontiguousarray(self.centroids[self.cuts[tenant].cells])
+                found = self._kept[tenant] = centroids, navigator_over(centroids)
+                self._n_kept += found[0].nbytes
+                if self._n_kept > KEPT_BYTES:
+                    self._kept, self._n_kept = {tenant: found}, found[0].nbytes
+        return found
