@@ -10,7 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine.errors import ArgumentError
+
 FORMATS = ("npy", "fvecs", "bvecs", "fbin", "u8bin", "i8bin", "parquet", "arrow", "jsonl", "folder")
+
+DTYPES = {"float32": "float32", "float16": "float16", "float64": "float32", "int8": "int8", "uint8": "uint8"}
+"""Dtypes that vectors may have in a file, and as what they are read."""
+
+MOST_ROWS = 1 << 24
+"""Rows of a block at most."""
 
 Vectors = npt.NDArray[Any]
 I64 = npt.NDArray[np.int64]
@@ -52,6 +60,13 @@ class Rejected:
     reason: str
     """A code, such as "not_finite"; docs/inputs.md lists them."""
     detail: str
+    n_rows: int = 1
+    """Rows from ``row`` on that it stands for: more than one where a whole stretch of a table cannot be read."""
+
+
+def failed(path: Path, problem: str) -> ArgumentError:
+    """The error of a file that cannot be read at all."""
+    return ArgumentError("inputs", f"{path} {problem}")
 
 
 @dataclass(slots=True, kw_only=True)
