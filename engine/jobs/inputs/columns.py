@@ -24,6 +24,8 @@ class Columns:
     tenant: str | None = None
     metadata: tuple[str, ...] | None = None
     """None: all the others."""
+    own: bool = False
+    """Whether nobody named the columns of metadata."""
 
     @property
     def has(self) -> frozenset[str]:
@@ -78,7 +80,7 @@ def chosen(
             found[what] = next(free, None)
     if found["vector"] is None and found["text"] is None:
         raise failed(path, f"has no vectors and no texts; say which with vector_column or text_column: {shown}")
-    return Columns(**found, metadata=options.metadata_columns)
+    return Columns(**found, metadata=options.metadata_columns, own=options.metadata_columns is None)
 
 
 def spread(fields: dict[str, Any], own: bool) -> dict[str, Any] | None:

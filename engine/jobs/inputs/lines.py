@@ -78,6 +78,7 @@ class _Lines:
         with open(path, "rb") as file:
             packed = file.read(2) == _GZIP
         self._file: Any = gzip.open(path) if packed else open(path, "rb", buffering=_BUFFER)
+        self._error: Exception | None = None
         self.number = 0
         """Of the next line."""
         self.ended = False
@@ -101,8 +102,9 @@ class _Lines:
                     self._discard()
                     self.number += 1
                 self.ended = not self._file.peek(1)
-        except _BROKEN:
-            self.ended = True  # an earlier block tells of it
+        except _BROKEN as error:
+            self._error = error
+            self.ended = self.number < until  # then an earlier block tells of it
 
     def take(self, most: int) -> Iterator[tuple[int, bytes | BadLine]]:
         """The next lines with their numbers, blank ones left out."""
@@ -122,6 +124,8 @@ class _Lines:
                 yield self.number - 1, line
 
     def _line(self) -> bytes | BadLine:
+        if self._error is not None:
+            raise self._error
         line: bytes = self._file.readline(MAX_LINE + 1)
         if len(line) > MAX_LINE and not line.endswith(b"\n"):
             self._discard()
