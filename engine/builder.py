@@ -94,7 +94,7 @@ _blas_limit: Any = None
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """Keep BLAS to one thread while any build runs.
 
     A build has threads of its own, and its results must not depend on how BLAS cuts a product. The limit is one for the
@@ -155,7 +155,7 @@ def build(
                 f"collection {store.path.name!r} has {writer.n_live} records, and build() fills only an empty one: add "
                 "records with upsert(); when all of them were deleted, compact() first"
             )
-        with ThreadPoolExecutor(options.n_threads) as pool, _one_blas_thread():
+        with ThreadPoolExecutor(options.n_threads) as pool, one_blas_thread():
             tree, assignment = _make_lists(settings, vectors, queries, options, pool, clock)
         with clock.stage("write"):
             order = _write(writer, settings, vectors, ids, options, tree, assignment)

@@ -50,17 +50,40 @@ def measure(
     depth = min(ks[-1] + extra, searcher.n_records)
     if depth - extra < ks[0]:
         return []
+    found = searcher.search(queries, depth, searcher.n_lists, exact=True, residency=Residency(), n_threads=n_threads)
+    truth = _others(*found, own_rows)
+    return measure_against(searcher, queries, truth, own_rows=own_rows, n_threads=n_threads, enough=enough)
+
+
+def measure_against(
+    searcher: Searcher,
+    queries: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    *,
+    own_rows: npt.NDArray[np.int64] | None,
+    n_threads: int,
+    enough: Mapping[int, float] = ENOUGH,
+) -> list[tuple[int, int, float, float]]:
+    """Recall at each probe count, as `measure`, against known distances.
+
+    Parameters
+    ----------
+    searcher, queries, own_rows, n_threads, enough : as for `measure`
+    truth : float32 array (n, m)
+        Distances of the nearest records of each query, ascending, its own row not among them; at least as many as the
+        largest measured k, or all there are.
+    """
+    extra = 0 if own_rows is None else 1
+    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= searcher.n_records // 2]
+    depth = min(ks[-1] + extra, searcher.n_records)
+    if depth - extra < ks[0]:
+        return []
     residency = Residency()
-
-    def distances(nprobe: int, exact: bool = False) -> npt.NDArray[np.float32]:
-        found = searcher.search(queries, depth, nprobe, exact=exact, residency=residency, n_threads=n_threads)
-        return _others(*found, own_rows)
-
-    truth = distances(searcher.n_lists, exact=True)
     limits = {k: truth[:, k - 1] + np.abs(truth[:, k - 1]) * TOLERANCE + 1e-9 for k in ks}
     points: list[tuple[int, int, float, float]] = []
     for nprobe in [p for p in GRID if p < searcher.n_lists]:
-        seen = distances(nprobe)
+        found_rows = searcher.search(queries, depth, nprobe, residency=residency, n_threads=n_threads)
+        seen = _others(*found_rows, own_rows)
         for k in ks:
             found = (seen[:, :k] <= limits[k][:, None]).mean(axis=1)
             points.append((k, nprobe, float(found.mean()), float(found.std() / len(found) ** 0.5)))

@@ -115,7 +115,7 @@ def write_rows(directory: Path, name: str, first_row: int, table: U8) -> None:
     """Write rows of rows.bin or vectors.bin at their place, and wait for the disk."""
     fd = os.open(directory / name, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _write_all(fd, PAGE_BYTES + first_row * table.shape[1], memoryview(np.ascontiguousarray(table)).cast("B"))
+        _write_all(fd, PAGE_BYTES + first_row * table.shape[1], np.ascontiguousarray(table).data.cast("B"))
         os.fdatasync(fd)
     finally:
         os.close(fd)

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped, Stretch
-from ramet.engine.jobs.grouping import in_working_space
 from ramet.engine.jobs.planting import Planted
-from ramet.engine.jobs.work import NO_COPY, Work
+from ramet.engine.jobs.work import NO_COPY, Work, in_working_space
 from ramet.index.assign import assign_points
-from ramet.index.clustering import FloatArray
+from ramet.index.source import FloatArray
 
 
 def assigned_dtype(replicas: int) -> np.dtype[Any]:
@@ -31,7 +30,7 @@ class AssignStage:
 
     def prepare(self) -> None:
         """Load what all units share, before they run side by side."""
-        _ = self.planted.centroids, self.planted.navigator, self.planted.cuts, self.stretches
+        _ = self.planted.cells, self.planted.navigator, self.planted.cuts, self.planted.centroids, self.stretches
 
     @cached_property
     def planted(self) -> Planted:
@@ -82,9 +81,7 @@ class AssignStage:
         both = np.stack([homes, np.bincount(copies, minlength=n_lists)])
         work.place.put_array(f"assign/{unit:06d}.counts", both.astype("<u4"))
 
-    def _assign(
-        self, tenant: int, part: npt.NDArray[np.int64], points: FloatArray, out: npt.NDArray[np.void]
-    ) -> None:
+    def _assign(self, tenant: int, part: npt.NDArray[np.int64], points: FloatArray, out: npt.NDArray[np.void]) -> None:
         """Lists of the records of one tenant."""
         centroids, navigator = self.planted.points(tenant)
         alive = np.ones(len(centroids), np.uint32)
@@ -97,6 +94,9 @@ class AssignStage:
             out["copies"][part[has], rank - 1] = first + cells[has, rank]
 
     def finish(self) -> None:
-        """Remember how many units there were; the rows by group are not needed any more."""
+        """Remember how many units there were."""
         self._work.place.put_json("assign/units", self.n_units())
+
+    def clean(self) -> None:
+        """The rows by group are not needed any more."""
         self._work.place.drop("group")

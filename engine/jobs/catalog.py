@@ -65,8 +65,8 @@ class CatalogStage:
         return bulk.BulkTables(
             settings=work.plan.settings.to_storage(),
             meta={},
-            collection=work.read["collection"].encode()[:16],
-            created_with=work.read["created_with"],
+            collection=work.collection,
+            created_with=work.job["created_with"],
             n_rows=work.n_rows,
             id_width=records.slot_width(ids.longest),
             end_page=int(places.pages[-1]),
@@ -75,9 +75,7 @@ class CatalogStage:
                 for name, first, n in zip(work.tenants, firsts.tolist(), places.records.tolist(), strict=True)
             ],
             cells=(planted.parents, planted.levels, planted.centroids.view(np.uint8).reshape(len(planted.parents), -1)),
-            children=(
-                (cell, np.array(tree.children(cell), np.uint32)) for cell in range(planted.first_leaf)
-            ),
+            children=((cell, np.array(tree.children(cell), np.uint32)) for cell in range(planted.first_leaf)),
             ids=ids.sorted(places.records),
             long_ids=ids.long_ids(work.n_rows),
             lists=(planted.owners[there], planted.cells[there], entries[there]),
@@ -115,6 +113,9 @@ class CatalogStage:
             yield NAVIGATOR.format(tenant=tenant), pack_navigator(cut.cells[there], navigator)
 
     def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
         """Only what is needed to measure stays."""
         self._work.place.drop(KEPT)
 

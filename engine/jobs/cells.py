@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped
-from ramet.engine.jobs.grouping import in_working_space, load_groups
-from ramet.engine.jobs.work import I64, Work, units_of
+from ramet.engine.jobs.grouping import load_groups
+from ramet.engine.jobs.work import I64, Work, in_working_space, units_of
 from ramet.index import defaults
-from ramet.index.clustering import FloatArray, LabelArray, assign, kmeans, means, split_members
+from ramet.index.clustering import LabelArray, assign, kmeans, means, split_members
 from ramet.index.kernels.cluster import add_points
+from ramet.index.source import FloatArray
 
 MOST_POINTS = 65_536
 """Rows of a group or of a cell that its parts are made from; of more, a part is taken here and there."""
@@ -44,7 +45,8 @@ class CellStage:
         self._work = work
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """Load what all units share."""
+        _ = self.units
 
     @cached_property
     def grouped(self) -> Grouped:
@@ -93,7 +95,10 @@ class CellStage:
         groups = [place.get_array(f"cells/{unit:06d}.groups", np.int32) for unit in units]
         place.put_array("refine/0.vecs", np.concatenate(vecs))
         place.put_array("refine/0.groups", np.concatenate(groups))
-        place.drop("cells")
+
+    def clean(self) -> None:
+        """Drop the cells of the single groups."""
+        self._work.place.drop("cells")
 
 
 class RefineStage:
@@ -120,14 +125,14 @@ class RefineStage:
 
     def is_done(self, unit: int) -> bool:
         """Whether a step is done."""
-        return self._work.place.has(f"refine/{unit + 1}.groups")
+        return any(self._work.place.has(f"refine/{step}.groups") for step in range(unit + 1, self.n_units() + 1))
 
     def weight(self, unit: int) -> int:
         """Records compared in a step."""
         return self._work.n_rows
 
     def run(self, unit: int) -> None:
-        """One step; one that finds nothing to settle leaves the cells as they are."""
+        """Make one step; one that finds nothing to settle leaves the cells as they are."""
         work, config = self._work, self._work.plan.cluster
         centroids, groups = load_cells(work, unit)
         settling = unit >= config.lloyd_steps
@@ -222,6 +227,9 @@ class RefineStage:
         return {cell: np.concatenate(parts) for cell, parts in held.items()}
 
     def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
         """The labels are not needed any more."""
         self._work.place.drop(LABELS)
 

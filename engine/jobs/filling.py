@@ -118,6 +118,9 @@ class FillStage:
         )
 
     def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
         """The copies are in their lists."""
         for unit in range(self.n_units()):
             self._work.place.drop(f"rows/{unit:06d}.copies")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.jobs.work import KEY, I64, Work, joined, units_of
+from ramet.engine.jobs.work import I64, KEY, Work, joined, units_of
 
 
 class Stretch(NamedTuple):
@@ -56,9 +56,7 @@ class Grouped:
         """Vectors of the records of a stretch, (n, dim) in the collection's dtype."""
         settings = self._work.plan.settings
         parts = [
-            self._work.vectors(f"group/{unit:06d}.vecs", a, n)
-            for unit, (a, n) in enumerate(self._slices(stretch))
-            if n
+            self._work.vectors(f"group/{unit:06d}.vecs", a, n) for unit, (a, n) in enumerate(self._slices(stretch)) if n
         ]
         return joined(parts, np.empty((0, settings.dim), settings.dtype))
 

@@ -9,29 +9,20 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.jobs.work import KEY, Work
+from ramet.engine.jobs.truth import keep_queries
+from ramet.engine.jobs.work import KEY, Work, in_working_space
 from ramet.index import defaults
-from ramet.index.clustering import FloatArray, assign, kmeans, root_groups
-from ramet.index.kernels.codes import normalized
-from ramet.index.source import ArraySource
+from ramet.index.clustering import assign, kmeans, root_groups
+from ramet.index.source import ArraySource, FloatArray
 
 FLAT_GROUPS = 512
 """Up to so many groups their centres are compared one by one."""
 
 HEAD = "group/centres"
-
-
-def in_working_space(vectors: npt.NDArray[Any], unit: bool) -> FloatArray:
-    """Vectors as clustering sees them: float32, of length 1 under cosine; a new array."""
-    points = np.array(vectors, dtype=np.float32, order="C")
-    if unit:
-        normalized(points, points)
-    return points
 
 
 class Groups:
@@ -123,8 +114,10 @@ class GroupStage:
         self._work = work
 
     def prepare(self) -> None:
-        """Make the centres of the groups."""
+        """Choose the queries for the measurement, and make the centres of the groups."""
+        keep_queries(self._work)
         make_groups(self._work)
+        _ = self.groups
 
     @cached_property
     def groups(self) -> Groups:
@@ -162,6 +155,11 @@ class GroupStage:
 
     def finish(self) -> None:
         """Nothing is left to do."""
+
+    def clean(self) -> None:
+        """Drop what was read of vectors: it stands in the groups now."""
+        for block in self._work.blocks:
+            self._work.place.drop(f"read/{block.name}.vecs")
 
 
 def load_groups(work: Work) -> Groups:

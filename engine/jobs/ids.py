@@ -70,7 +70,7 @@ class Ids:
         table["name"], table["length"] = ids.encoded, ids.lengths
         fd = os.open(self._work.place.of(KEPT), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            rest, at = memoryview(table).cast("B"), first_row * self._kind.itemsize
+            rest, at = table.data.cast("B"), first_row * self._kind.itemsize
             while len(rest):
                 done = os.pwrite(fd, rest, at)
                 rest, at = rest[done:], at + done
@@ -104,14 +104,18 @@ class Ids:
         if last - first == len(rows):
             return self._work.place.get_array(KEPT, self._kind, first, len(rows))
         parts = [
-            self._work.place.get_array(KEPT, self._kind, a, min(last - a, 1 << 20))[rows[(rows >= a) & (rows < a + (1 << 20))] - a]
+            self._work.place.get_array(KEPT, self._kind, a, min(last - a, 1 << 20))[
+                rows[(rows >= a) & (rows < a + (1 << 20))] - a
+            ]
             for a in range(first, last, 1 << 20)
         ]
         return np.concatenate(parts)
 
     def _parts(self, first: int, n: int) -> Iterator[I64]:
         """Rows of a tenant in parts whose ids rise from part to part, each small enough to be sorted in memory."""
-        most = max(65_536, self._work.block_rows * self._work.plan.settings.dim * 4 // (SORT_COPIES * self._kind.itemsize))
+        most = max(
+            65_536, self._work.block_rows * self._work.plan.settings.dim * 4 // (SORT_COPIES * self._kind.itemsize)
+        )
         if n <= most:
             if n:
                 yield np.arange(first, first + n)

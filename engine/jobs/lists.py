@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.work import I64
 from ramet.index import defaults
-from ramet.index.clustering import FloatArray
 from ramet.index.navigate import GroupNavigator, flat_navigator, group_centres, group_navigator, home_groups
+from ramet.index.source import FloatArray
 from ramet.index.tree import Tree
 
 U32 = npt.NDArray[np.uint32]

@@ -61,7 +61,7 @@ class Place:
             if n < 0:
                 n = os.fstat(file.fileno()).st_size // kind.itemsize - first
             out = np.empty(n * kind.itemsize, np.uint8)
-            read_into(file.fileno(), first * kind.itemsize, memoryview(out))
+            read_into(file.fileno(), first * kind.itemsize, out.data)
         return out.view(kind)
 
     def put_json(self, name: str, entry: Any) -> None:

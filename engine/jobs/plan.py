@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ramet.engine.errors import ArgumentError
@@ -23,6 +23,9 @@ LEAST_BLOCK_BYTES, MOST_BLOCK_BYTES = 1 << 20, 96 << 20
 
 COPIES_OF_BLOCK = 5
 """Times that a unit holds its vectors: as read, in float32, sorted, and what comes out."""
+
+TEXTS_TOGETHER = 256
+"""Documents of a block."""
 
 OTHER_BYTES = 64 << 20
 """Memory for everything that is not counted."""
@@ -73,6 +76,10 @@ class Plan:
             workers=stored["workers"],
         )
 
+    def with_workers(self, workers: int) -> Plan:
+        """The same with another number of workers."""
+        return replace(self, workers=workers)
+
     def n_cells(self, n_rows: int) -> int:
         """Posting cells to expect."""
         return max(1, round(1.1 * n_rows / self.cluster.list_size))
@@ -107,6 +114,17 @@ class Plan:
                 f"give at least {least / 1e6:,.0f} MB, or fewer workers",
             )
         return int(max(256, block // wide))
+
+    def read_rows(self, texts: bool) -> int:
+        """Rows of an input that are read together; the blocks of a job stay the same when it is resumed.
+
+        Of texts few, as they take long and become several chunks each.
+        """
+        if texts:
+            return TEXTS_TOGETHER
+        wide = 4 * self.settings.dim + 256
+        left = (self.memory - taken_bytes()) // (2 * COPIES_OF_BLOCK * self.workers)
+        return int(max(256, min(left, MOST_BLOCK_BYTES // 2) // wide))
 
     def sample_rows(self, n_rows: int) -> int:
         """Rows of the sample that the groups are made from."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,11 @@ import numpy.typing as npt
 from ramet.engine.curves import ALL_LISTS
 from ramet.engine.jobs.cells import load_cells
 from ramet.engine.jobs.grouped import Grouped
-from ramet.engine.jobs.grouping import in_working_space
 from ramet.engine.jobs.lists import CellTree, Cut, navigator_over
-from ramet.engine.jobs.work import I64, Work
-from ramet.index.clustering import FloatArray
+from ramet.engine.jobs.work import I64, Work, in_working_space
 from ramet.index.kernels import plan as plans
 from ramet.index.navigate import GroupNavigator
+from ramet.index.source import FloatArray
 from ramet.index.tree import plant
 
 U32 = npt.NDArray[np.uint32]
@@ -99,12 +99,14 @@ class PlantStage:
         table = _summed(np.concatenate(parts))
         owner_of = table[:, 0] >> 32
         bounds = np.searchsorted(owner_of, np.arange(len(work.tenants) + 1))
-        return [
-            (table[a:b, 0] & 0xFFFFFFFF, table[a:b, 1]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        return [(table[a:b, 0] & 0xFFFFFFFF, table[a:b, 1]) for a, b in pairwise(bounds.tolist())]
 
     def finish(self) -> None:
         """Nothing is left to do."""
+
+    def clean(self) -> None:
+        """The cells stand in the tree now."""
+        self._work.place.drop("refine")
 
 
 def _summed(table: I64) -> I64:

@@ -23,9 +23,7 @@ STAGED = VECTORS
 
 def copy_dtype(n_factors: int, code_bytes: int) -> np.dtype[Any]:
     """A copy of a row on its way to a list."""
-    return np.dtype(
-        [("list", "<u4"), ("row", "<u4"), ("factors", "<u4", (n_factors,)), ("codes", "u1", (code_bytes,))]
-    )
+    return np.dtype([("list", "<u4"), ("row", "<u4"), ("factors", "<u4", (n_factors,)), ("codes", "u1", (code_bytes,))])
 
 
 class RowStage:
@@ -40,7 +38,7 @@ class RowStage:
         """Make the collection's directory, once, and load what all units share."""
         work = self._work
         if not work.place.has("rows/prepared"):
-            bulk.prepare(work.out, work.plan.settings.to_storage(), work.read["collection"].encode()[:16])
+            bulk.prepare(work.out, work.plan.settings.to_storage(), work.collection)
             if not work.plan.settings.to_storage()["vector_bytes"]:
                 (work.place.of(STAGED)).touch()
             work.place.put_json("rows/prepared", True)
@@ -106,9 +104,7 @@ class RowStage:
         bulk.write_rows(self._work.out, ROWS, bucket.first_row, slots)
         self.ids.keep(bucket.first_row, encoded)
 
-    def _send_copies(
-        self, unit: int, bucket: Bucket, keys: npt.NDArray[np.void], vectors: npt.NDArray[Any]
-    ) -> None:
+    def _send_copies(self, unit: int, bucket: Bucket, keys: npt.NDArray[np.void], vectors: npt.NDArray[Any]) -> None:
         """Write the copies of the rows, coded, by the bucket that they go to."""
         settings = self._work.plan.settings
         layout = self.places.layout
@@ -125,6 +121,9 @@ class RowStage:
         self._work.place.put_array(f"rows/{unit:06d}.bounds", np.searchsorted(lists, bounds).astype("<i8"))
 
     def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
         """What the units of the assignment left is not needed any more; their counts are."""
         for number in range(self.places.n_units):
             self._work.place.drop(f"assign/{number:06d}.keys")

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from ramet.engine.builder import held_out
 from ramet.engine.curve import MEASURED_K
-from ramet.engine.jobs.grouping import in_working_space
-from ramet.engine.jobs.work import Work
+from ramet.engine.jobs.work import Work, in_working_space
 from ramet.index.kernels.plan import L2
 
 DEPTH = MEASURED_K[-1] + 1

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import Plan
+from ramet.index.kernels.codes import normalized
 
 NO_COPY = 0xFFFFFFFF
 
@@ -51,6 +52,17 @@ class Work:
         """The job in a directory."""
         place = Place(path)
         return cls(place, Plan.from_json(place.get_json("job.json")["plan"]))
+
+    @cached_property
+    def job(self) -> dict[str, Any]:
+        """How the job was begun."""
+        found: dict[str, Any] = self.place.get_json("job.json")
+        return found
+
+    @property
+    def collection(self) -> bytes:
+        """Name of the collection in its files, 16 bytes: made of what goes in, so that the same job gives the same."""
+        return bytes.fromhex(self.job["collection"])
 
     @property
     def out(self) -> Path:
@@ -108,6 +120,14 @@ class Work:
         dim, kind = self.plan.settings.dim, self.plan.settings.dtype
         flat = self.place.get_array(name, kind, first * dim, -1 if n < 0 else n * dim)
         return flat.reshape(-1, dim)
+
+
+def in_working_space(vectors: npt.NDArray[Any], unit: bool) -> npt.NDArray[np.float32]:
+    """Vectors as clustering sees them: float32, of length 1 under cosine; a new array."""
+    points = np.array(vectors, dtype=np.float32, order="C")
+    if unit:
+        normalized(points, points)
+    return points
 
 
 def units_of(sizes: I64, most: int) -> list[tuple[int, int]]:

@@ -167,13 +167,13 @@ def test_an_interrupted_batch_waits_for_its_threads(built, monkeypatch):
 def test_overlapping_builds_leave_blas_as_it_was():
     from threadpoolctl import threadpool_info
 
-    from ramet.engine.builder import _one_blas_thread
+    from ramet.engine.builder import one_blas_thread
 
     def limits():
         return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
 
     before = limits()
-    first, second = _one_blas_thread(), _one_blas_thread()
+    first, second = one_blas_thread(), one_blas_thread()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

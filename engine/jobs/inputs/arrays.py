@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.arguments import positive, whole
-from ramet.engine.errors import ArgumentError
 from ramet.engine.jobs.inputs.blocks import DTYPES, MOST_ROWS, Block, Rejected, Vectors, failed
 from ramet.engine.settings import MAX_DIM
 

@@ -231,7 +231,9 @@ def _columns(arrow: Any, path: Path, schema: Any, options: InputOptions) -> Colu
     texts = [name for name, kind in plain.items() if kinds.is_string(kind) or kinds.is_large_string(kind)]
     possible = {
         "id": [*texts, *(name for name, kind in plain.items() if kinds.is_integer(kind))],
-        "vector": [name for name, kind in plain.items() if _is_list(arrow, kind) and _is_number(arrow, kind.value_type)],
+        "vector": [
+            name for name, kind in plain.items() if _is_list(arrow, kind) and _is_number(arrow, kind.value_type)
+        ],
         "text": texts,
     }
     found = chosen(path, options, schema.names, possible)

@@ -1,0 +1,203 @@
+"""`build_job`: the arguments of a build job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ramet.engine import arguments
+from ramet.engine.embedding import TextEmbedder
+from ramet.engine.errors import ArgumentError, one_of
+from ramet.engine.jobs.inputs.blocks import InputFile, InputOptions
+from ramet.engine.jobs.inputs.opening import open_inputs
+from ramet.engine.jobs.job import Task, run_job
+from ramet.engine.jobs.plan import Plan
+from ramet.engine.jobs.report import JobReport
+from ramet.engine.jobs.stages import JobEvent
+from ramet.engine.jobs.texts import Texts
+from ramet.engine.settings import Settings
+from ramet.engine.threads import n_cores
+from ramet.index import defaults
+from ramet.index.assign import ClosureConfig
+from ramet.index.clustering import ClusterConfig
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+
+DEFAULT_MEMORY = "2GB"
+
+
+def build_job(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    metric: str = "cosine",
+    dtype: str | None = None,
+    codes: str = "auto",
+    language: str = "en",
+    tenant: str = arguments.DEFAULT_TENANT,
+    format: str | None = None,
+    id_column: str | None = None,
+    vector_column: str | None = None,
+    text_column: str | None = None,
+    tenant_column: str | None = None,
+    metadata_columns: Sequence[str] | None = None,
+    embedder: TextEmbedder | None = None,
+    chunk_tokens: int | None = None,
+    overlap: int = 0,
+    clusters: int | str | None = None,
+    list_size: int | None = None,
+    replicas: int | None = None,
+    seed: int = 0,
+    memory: int | str = DEFAULT_MEMORY,
+    workers: int | None = None,
+    on_error: str = "fail",
+    resume: bool = False,
+    progress: Callable[[JobEvent], object] | None = None,
+) -> JobReport:
+    """Build a collection of files that need not fit into memory.
+
+    The work is done in stages, in a directory ``.build-NAME`` beside the collection; the collection appears when it is
+    complete. A job that was stopped, by a signal or by a crash of the machine, goes on with ``resume=True`` where it
+    was, and ends with the same bytes as one that was not stopped. See ``docs/build.md``.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        Files, folders and patterns; ``docs/inputs.md`` says which formats.
+    out : path
+        The collection to make, ``DATABASE/NAME``.
+    metric, dtype, codes, language : str
+        As for `Database.create_collection`; the dtype is that of the input when left out.
+    tenant : str
+        Owner of the records, unless a column says it.
+    format, id_column, vector_column, text_column, tenant_column, metadata_columns : str, optional
+        As for `InputOptions`. Without ids the position in the input is the id.
+    embedder : TextEmbedder, optional
+        Makes vectors of texts; for inputs that have none.
+    chunk_tokens, overlap : int, optional
+        As for `Collection.add_texts`.
+    clusters, list_size, replicas, seed
+        As for `Collection.build`.
+    memory : int or str
+        What the process may take, in bytes or as "2GB". More is not faster, as long as it is enough; the bytes of the
+        result do not depend on it.
+    workers : int, optional
+        Threads; all cores when left out. The result does not depend on it.
+    on_error : {"fail", "skip"}
+        What to do with a record that cannot be taken.
+    resume : bool
+        Go on with a job that was begun with the same arguments. (True without such a job begins one.)
+    progress : callable, optional
+        Called with a `JobEvent`.
+
+    Returns
+    -------
+    JobReport
+        Also written beside the collection, as ``NAME.build.json`` and ``NAME.build.html``.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is wrong, or the inputs do not fit together.
+    CollectionExistsError
+        There is something at ``out``.
+    JobExistsError, JobMismatchError, JobRunningError, RejectedRecordError
+        See their texts.
+    MissingPackageError
+        A format needs a package that is not installed.
+    StorageError
+        The disk is full or may not be written; what was done stays, and can be resumed.
+    """
+    options = InputOptions(
+        format=format, id_column=id_column, vector_column=vector_column, text_column=text_column,
+        tenant_column=tenant_column, metadata_columns=None if metadata_columns is None else tuple(metadata_columns),
+    )  # fmt: skip
+    files = open_inputs([inputs] if isinstance(inputs, (str, Path)) else list(inputs), options)
+    settings = _settings(files, embedder, metric, dtype, codes, language)
+    plan = Plan(
+        settings=settings,
+        cluster=_clustering(clusters, list_size, seed),
+        closure=ClosureConfig(replicas=_count(replicas, "replicas", defaults.REPLICAS)),
+        tenant=arguments.name(tenant, "tenant"),
+        memory=size_of(memory, "memory"),
+        workers=_count(workers, "workers", n_cores()),
+    )
+    task = Task(
+        files=files,
+        out=_place(out),
+        plan=plan,
+        on_error=one_of(on_error, "on_error", ("fail", "skip")),
+        texts=Texts(embedder, chunk_tokens, overlap),
+    )
+    _check_size(task)
+    return run_job(task, resume=bool(resume), told=progress or (lambda _: None))
+
+
+def size_of(size: int | str, argument: str) -> int:
+    """Bytes, given as a number or as text such as "2GB" or "1.5 GiB".
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if isinstance(size, int) and not isinstance(size, bool):
+        found = size
+    else:
+        match = _SIZE.fullmatch(size) if isinstance(size, str) else None
+        if match is None or match[2].upper() not in _UNITS:
+            raise ArgumentError(argument, f"is {size!r}; pass bytes, or a size such as '2GB' or '512MiB'")
+        found = int(float(match[1]) * _UNITS[match[2].upper()])
+    if found < 1:
+        raise ArgumentError(argument, f"is {size!r}; it must be positive")
+    return found
+
+
+def _settings(
+    files: Sequence[InputFile], embedder: TextEmbedder | None, metric: str, dtype: str | None, codes: str, language: str
+) -> Settings:
+    """Settings of the collection, from the inputs where the caller leaves them open."""
+    with_vectors = next((file for file in files if "vectors" in file.has), None)
+    if with_vectors is None and embedder is None:
+        raise ArgumentError("embedder", f"is needed, as {files[0].path} has texts and no vectors; pass a TextEmbedder")
+    if with_vectors is None:
+        assert embedder is not None
+        return Settings.checked(embedder.dim, metric, dtype or "float32", codes, "commit", language)
+    if embedder is not None and embedder.dim != with_vectors.dim:
+        raise ArgumentError(
+            "embedder", f"makes {embedder.dim} dimensions, and {with_vectors.path} has {with_vectors.dim}"
+        )
+    return Settings.checked(with_vectors.dim, metric, dtype or with_vectors.dtype, codes, "commit", language)
+
+
+def _clustering(clusters: int | str | None, list_size: int | None, seed: int) -> ClusterConfig:
+    if not (clusters is None or clusters == "auto" or (isinstance(clusters, int) and clusters >= 1)):
+        raise ArgumentError("clusters", f"is {clusters!r}; pass a positive number, 'auto' or None")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ArgumentError("seed", f"is {seed!r}; pass a number of at least 0")
+    return ClusterConfig(list_size=_count(list_size, "list_size", defaults.LIST_SIZE), fan_out=clusters, seed=seed)
+
+
+def _count(given: Any, argument: str, default: int) -> int:
+    if given is None:
+        return default
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ArgumentError(argument, f"is {given!r}; pass a number of at least 1")
+    return given
+
+
+def _place(out: str | Path) -> Path:
+    path = Path(out).expanduser().absolute()
+    if not arguments.COLLECTION_NAME.fullmatch(path.name):
+        raise ArgumentError(
+            "out", f"{path.name!r} is no name of a collection: letters, digits, '.', '_' and '-', 128 at most"
+        )
+    return path
+
+
+def _check_size(task: Task) -> None:
+    """Refuse a bound on memory that is known to be too small, before anything is read."""
+    known = [file.n_rows for file in task.files]
+    task.plan.block_rows(sum(n or 0 for n in known) or 1)

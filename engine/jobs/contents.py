@@ -1,0 +1,180 @@
+"""Stage *contents*: documents, metadata and token codes of the rows, and what finds them.
+
+They go through an ordinary writer, a stretch of rows in each transaction. At the end the collection is written anew, so
+that its bytes do not show in how many transactions it came about.
+"""
+
+from __future__ import annotations
+
+import pickle
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ramet.engine.contents import Content, Contents
+from ramet.engine.embedding import TextEmbedder
+from ramet.engine.jobs.assigning import assigned_dtype
+from ramet.engine.jobs.placing import Places
+from ramet.engine.jobs.work import I64, Work
+from ramet.engine.live import Live
+from ramet.engine.opened import MODEL
+from ramet.engine.records import checked
+from ramet.engine.text.analysis import Analyzer
+from ramet.engine.token_codes import Projection
+from ramet.storage.compact import compact
+from ramet.storage.store import Store
+from ramet.storage.writer import Writer
+
+ROWS_TOGETHER = 16_384
+"""Rows of a transaction."""
+
+AT = "job"
+"""META entry while the stage runs: transactions that are behind it."""
+
+
+class ContentStage:
+    """Units are stretches of rows, then the records without a vector, then the compaction.
+
+    Parameters
+    ----------
+    work : Work
+    embedder : TextEmbedder, optional
+        That made the vectors.
+    projection : Projection, optional
+        That made the token codes.
+    """
+
+    name = "contents"
+    in_order = True
+
+    def __init__(self, work: Work, embedder: TextEmbedder | None, projection: Projection | None) -> None:
+        self._work = work
+        self._embedder = embedder
+        self._projection = projection
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    @cached_property
+    def _n_stretches(self) -> int:
+        return -(-self._work.n_rows // ROWS_TOGETHER)
+
+    @property
+    def _needed(self) -> bool:
+        return bool(self._work.read["has_contents"])
+
+    def n_units(self) -> int:
+        """None when the records are vectors and nothing else."""
+        return self._n_stretches + 2 if self._needed else 0
+
+    def is_done(self, unit: int) -> bool:
+        """Whether the transaction of a unit is committed, and known to be."""
+        return self._work.place.has(f"contents/{unit:06d}")
+
+    def weight(self, unit: int) -> int:
+        """Rows of a stretch."""
+        return max(0, min(ROWS_TOGETHER, self._work.n_rows - unit * ROWS_TOGETHER))
+
+    def run(self, unit: int) -> None:
+        """Enter a stretch, or one of the last two steps."""
+        with Store.open(self._work.out) as store:
+            if unit < self._n_stretches:
+                self._once(store, unit, self._enter)
+            elif unit == self._n_stretches:
+                self._add_bare(store)
+            else:
+                self._compact(store)
+        self._work.place.put_json(f"contents/{unit:06d}", True)
+
+    def _once(self, store: Store, unit: int, act: Any) -> None:
+        with store.write() as writer:
+            if (writer.meta(AT) or 0) > unit:
+                return  # committed before the job was stopped
+            act(writer, unit)
+            writer.set_meta(AT, unit + 1)
+
+    def _enter(self, writer: Writer, unit: int) -> None:
+        """Contents of a stretch of rows."""
+        work = self._work
+        first = unit * ROWS_TOGETHER
+        rows = self._rows_read(first, min(first + ROWS_TOGETHER, work.n_rows))
+        found = contents_of(work, rows)
+        if unit == 0 and self._embedder is not None:
+            writer.set_meta(MODEL, self._embedder.identity)
+            if self._projection is not None:
+                self._projection.bind(writer)
+        columns = [[one[i] for one in found] for i in range(3)]
+        documents, metadata, tokens = ([None, column][any(one is not None for one in column)] for column in columns)
+        entered = Contents(writer, Analyzer(work.plan.settings.language))
+        entered.store(first, len(rows), Content(documents=documents, metadata=metadata, tokens=tokens))
+        bounds = np.cumsum(self._places.records)
+        for tenant in range(len(work.tenants)):
+            a = max(first, int(bounds[tenant - 1]) if tenant else 0)
+            b = min(first + len(rows), int(bounds[tenant]))
+            if a < b:
+                entered.enter(tenant, np.arange(a, b))
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self._work)
+
+    def _rows_read(self, first: int, last: int) -> I64:
+        """Numbers of rows as they were read."""
+        kind, parts = assigned_dtype(self._work.plan.closure.replicas), []
+        for unit, bucket in enumerate(self._places.buckets):
+            a, b = max(first, bucket.first_row), min(last, bucket.first_row + bucket.n_rows)
+            if a < b:
+                at = a - bucket.first_row
+                parts.append(self._work.place.get_array(f"rows/{unit:06d}.keys", kind, at, b - a)["row"])
+        return np.concatenate(parts).astype(np.int64)
+
+    def _add_bare(self, store: Store) -> None:
+        """Chunks in which the embedder knows no word: they are found by words only."""
+        live, settings = Live(store, self._work.plan.settings), self._work.plan.settings
+        if self._work.read["n_bare"]:
+            for block in self._work.blocks:
+                if not self._work.place.has(f"read/{block.name}.bare"):
+                    continue
+                found = pickle.loads((self._work.place.path / f"read/{block.name}.bare").read_bytes())
+                columns = {name: [one[name] for one in found] for name in ("id", "text", "metadata")}
+                owners = [one["tenant"] or self._work.plan.tenant for one in found]
+                records = checked(columns["id"], None, columns["text"], columns["metadata"], owners, settings)
+                live.upsert(records, on_conflict="skip", timeout_s=10.0)
+        with store.write() as writer:
+            writer.set_meta(AT, None)
+
+    def _compact(self, store: Store) -> None:
+        """Write the collection anew, once."""
+        with store.read() as snapshot:
+            now = snapshot.txn_id
+        if not self._work.place.has("contents/before"):
+            self._work.place.put_json("contents/before", now)
+        if self._work.place.get_json("contents/before") == now:
+            compact(store, cell_order=np.arange(len(self._places.planted.parents), dtype=np.uint32))
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
+        """Nothing is left over."""
+
+
+def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:
+    """Document, metadata and token codes of records, by their numbers as read."""
+    out: list[tuple[Any, Any, Any]] = [(None, None, None)] * len(rows)
+    order = np.argsort(rows, kind="stable")
+    firsts = np.array([block.first_row for block in work.blocks] + [work.n_read])
+    bounds = np.searchsorted(rows[order], firsts)
+    for number in np.flatnonzero(np.diff(bounds)).tolist():
+        block = work.blocks[number]
+        if not work.place.has(f"read/{block.name}.content_ends"):
+            continue
+        ends = work.place.get_array(f"read/{block.name}.content_ends", np.int64)
+        starts = np.concatenate([[0], ends[:-1]])
+        places = order[bounds[number] : bounds[number + 1]]
+        with open(work.place.path / f"read/{block.name}.contents", "rb") as file:
+            for at, local in zip(places.tolist(), (rows[places] - block.first_row).tolist(), strict=True):
+                file.seek(int(starts[local]))
+                out[at] = pickle.loads(file.read(int(ends[local] - starts[local])))
+    return out

@@ -1,0 +1,74 @@
+"""Ids that come twice: found by their digests, so that memory does not grow with their length."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.jobs.grouping import tenants_of
+from ramet.engine.jobs.ids import Ids
+from ramet.engine.jobs.work import I64, Work
+from ramet.storage.format import checksum
+
+TOGETHER = 1 << 22
+"""Digests that are sorted at a time, about."""
+
+
+def find_duplicates(work: Work) -> list[tuple[int, int]]:
+    """Pairs of records read of one tenant that have one id, each later one with the first; by the later one."""
+    if not any(facts["has_ids"] for facts in work.read["blocks"]):
+        return []
+    ids = Ids(work)
+    for number, block in enumerate(work.blocks):
+        if not work.place.has(f"read/{block.name}.digests"):
+            work.place.put_array(f"read/{block.name}.digests", _digests(work, ids, number))
+    n_parts = max(1, -(-work.n_read // TOGETHER))
+    found = list[tuple[int, int]]()
+    for part in range(n_parts):
+        found += _twins(work, ids, *_in_part(work, part, n_parts))
+    for block in work.blocks:
+        work.place.drop(f"read/{block.name}.digests")
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def _digests(work: Work, ids: Ids, number: int) -> npt.NDArray[np.uint64]:
+    block = work.blocks[number]
+    owners = tenants_of(work, block.name, block.n).tolist()
+    names = ids.of(block.first_row + np.arange(block.n)).encoded
+    pairs = zip(owners, names, strict=True)
+    return np.fromiter((checksum(b"%d\0" % owner, name) for owner, name in pairs), np.uint64, block.n)
+
+
+def _in_part(work: Work, part: int, n_parts: int) -> tuple[npt.NDArray[np.uint64], I64]:
+    """Digests that fall into a part, and the numbers of their records."""
+    digests, rows = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for block in work.blocks:
+        all_of_block = work.place.get_array(f"read/{block.name}.digests", np.uint64)
+        mine = np.flatnonzero(all_of_block % np.uint64(n_parts) == part)
+        digests.append(all_of_block[mine])
+        rows.append(block.first_row + mine)
+    return np.concatenate(digests), np.concatenate(rows)
+
+
+def _twins(work: Work, ids: Ids, digests: npt.NDArray[np.uint64], rows: I64) -> list[tuple[int, int]]:
+    order = np.lexsort((rows, digests))
+    digests, rows = digests[order], rows[order]
+    same = np.flatnonzero(digests[1:] == digests[:-1])
+    if not len(same):
+        return []
+    suspects = np.unique(np.concatenate([rows[same], rows[same + 1]]))
+    names = ids.of(suspects).encoded
+    seen, out = dict[tuple[int, bytes], int](), list[tuple[int, int]]()
+    for row, name in zip(suspects.tolist(), names, strict=True):
+        key = (_owner(work, row), name)
+        if key in seen:
+            out.append((seen[key], row))
+        else:
+            seen[key] = row
+    return out
+
+
+def _owner(work: Work, row: int) -> int:
+    number = int(np.searchsorted([block.first_row for block in work.blocks], row, side="right")) - 1
+    block = work.blocks[number]
+    return int(tenants_of(work, block.name, block.n)[row - block.first_row])
