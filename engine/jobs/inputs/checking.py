@@ -138,7 +138,10 @@ def _no_integers(given: Vectors, target: np.dtype[Any]) -> dict[int, tuple[str, 
             low, high = given[i].min(), given[i].max()
             bad[i] = "out_of_range", f"has values from {low} to {high}; {target.name} holds {info.min} to {info.max}"
         else:
-            bad[i] = "fraction", f"has fractions, and {target.name} holds whole numbers; scale the vectors or use float32"
+            bad[i] = (
+                "fraction",
+                f"has fractions, and {target.name} holds whole numbers; scale the vectors or use float32",
+            )
     return bad
 
 

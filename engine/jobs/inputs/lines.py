@@ -216,7 +216,7 @@ def parsed(line: bytes | BadLine) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
         raise BadLine("bad_json", str(error)) from error
     if not isinstance(record, dict):
-        raise BadLine("bad_json", "is no object; each line is one, such as {\"id\": \"a\", \"vector\": [0.1, 0.2]}")
+        raise BadLine("bad_json", 'is no object; each line is one, such as {"id": "a", "vector": [0.1, 0.2]}')
     return record
 
 
@@ -301,5 +301,7 @@ def _possible(first: dict[str, Any]) -> dict[str, Any]:
 
 def _numbers(path: Path, name: str, value: Any) -> list[float]:
     if type(value) is not list or not 1 <= len(value) <= MAX_DIM or not set(map(type, value)) <= _NUMBERS:
-        raise failed(path, f"has no vector in {name!r}: a list of 1 to {MAX_DIM} numbers; name the field by vector_column")
+        raise failed(
+            path, f"has no vector in {name!r}: a list of 1 to {MAX_DIM} numbers; name the field by vector_column"
+        )
     return value

@@ -18,6 +18,9 @@ from ramet.engine.settings import MAX_DIM
 BATCH = 16_384
 """Rows that Parquet decodes at once, at most."""
 
+MOST_IN_FILE = 1 << 31
+"""Rows of a file; a collection has no more."""
+
 _LOOKED_AT = 64
 _FILE_MAGIC = b"ARROW1"
 
@@ -201,6 +204,8 @@ def open_table(path: Path, kind: str, options: InputOptions) -> TableFile:
         if columns.vector is not None:
             dtype = _dtype(arrow, path, schema.field(columns.vector))
             dim = _dim(arrow, path, kind, schema.field(columns.vector))
+        if n_rows is not None and not 0 <= n_rows <= MOST_IN_FILE:
+            raise failed(path, f"says that it has {n_rows} rows; up to {MOST_IN_FILE} are read from a file: divide it")
     except ArgumentError:
         raise
     except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
@@ -231,7 +236,9 @@ def _columns(arrow: Any, path: Path, schema: Any, options: InputOptions) -> Colu
     texts = [name for name, kind in plain.items() if kinds.is_string(kind) or kinds.is_large_string(kind)]
     possible = {
         "id": [*texts, *(name for name, kind in plain.items() if kinds.is_integer(kind))],
-        "vector": [name for name, kind in plain.items() if _is_list(arrow, kind) and _is_number(arrow, kind.value_type)],
+        "vector": [
+            name for name, kind in plain.items() if _is_list(arrow, kind) and _is_number(arrow, kind.value_type)
+        ],
         "text": texts,
     }
     found = chosen(path, options, schema.names, possible)
