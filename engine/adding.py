@@ -216,16 +216,15 @@ def _parts(
     for first in range(0, len(chosen), TOGETHER):
         numbers = chosen[first : first + TOGETHER]
         texts = [documents.texts[i] for i in numbers]
-        cut = _cut(texts, embedder, most, overlap)
-        for i, chunks in zip(numbers, cut, strict=True):
+        for i, chunks in zip(numbers, cut(texts, embedder, most, overlap), strict=True):
             part.documents.append(documents.ids[i])
             for number, one in enumerate(chunks):
                 check_document(one.text, f"chunk {number} of document {documents.ids[i]!r}")
-                part.names.append(f"{documents.ids[i]}#{number}" if len(chunks) > 1 else documents.ids[i])
+            for name, one, fields in chunk_records(documents.ids[i], documents.metadata[i], chunks):
+                part.names.append(name)
                 part.texts.append(one.text)
                 part.n_tokens += one.n_tokens
-                own = {DOCUMENT: documents.ids[i], CHUNK: number, START: one.start, END: one.end}
-                part.metadata.append({**(documents.metadata[i] or {}), **own})
+                part.metadata.append(fields)
             if len(part.names) >= TOGETHER:
                 yield part
                 part = _Part([], [], [], [])
@@ -233,7 +232,16 @@ def _parts(
         yield part
 
 
-def _cut(texts: list[str], embedder: TextEmbedder, most: int, overlap: int) -> list[list[Chunk]]:
+def chunk_records(
+    document: str, metadata: dict[str, Any] | None, chunks: list[Chunk]
+) -> Iterator[tuple[str, Chunk, dict[str, Any]]]:
+    """Id, chunk and metadata of the record that each chunk of a document is."""
+    for number, one in enumerate(chunks):
+        own = {DOCUMENT: document, CHUNK: number, START: one.start, END: one.end}
+        yield f"{document}#{number}" if len(chunks) > 1 else document, one, {**(metadata or {}), **own}
+
+
+def cut(texts: list[str], embedder: TextEmbedder, most: int, overlap: int) -> list[list[Chunk]]:
     """Chunks of each text; what is wrong with the limit is said of the argument that callers know."""
     try:
         return chunk(texts, max_tokens=most, overlap=overlap, count_tokens=embedder.count_tokens)

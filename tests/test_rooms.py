@@ -62,6 +62,8 @@ ONE_FILE: dict[str, str | tuple[str, ...]] = {
     "faiss": "index/navigate_hnsw.py",
     "httpx": "api/client/transports.py",
     "httpx2": "engine/rag/llm/openai.py",
+    "justhtml": "engine/jobs/inputs/documents.py",
+    "pypdf": "engine/jobs/inputs/documents.py",
     "httptools": "api/rest/serve.py",
     "matplotlib": "api/cli/demo_plot.py",
     "model2vec": "engine/embedding_static.py",

@@ -18,6 +18,9 @@ from ramet.engine.settings import MAX_DIM
 BATCH = 16_384
 """Rows that Parquet decodes at once, at most."""
 
+MOST_IN_FILE = 1 << 31
+"""Rows of a file; a collection has no more."""
+
 _LOOKED_AT = 64
 _FILE_MAGIC = b"ARROW1"
 
@@ -201,6 +204,8 @@ def open_table(path: Path, kind: str, options: InputOptions) -> TableFile:
         if columns.vector is not None:
             dtype = _dtype(arrow, path, schema.field(columns.vector))
             dim = _dim(arrow, path, kind, schema.field(columns.vector))
+        if n_rows is not None and not 0 <= n_rows <= MOST_IN_FILE:
+            raise failed(path, f"says that it has {n_rows} rows; up to {MOST_IN_FILE} are read from a file: divide it")
     except ArgumentError:
         raise
     except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:

@@ -43,7 +43,9 @@ def test_what_was_written_comes_back_whatever_the_blocks(tmp_path, kind, dtype, 
 
 
 @QUIET
-@given(kind=st.sampled_from(KINDS), n=st.integers(1, 12), dim=st.integers(1, 5), most=st.integers(1, 14), data=st.data())
+@given(
+    kind=st.sampled_from(KINDS), n=st.integers(1, 12), dim=st.integers(1, 5), most=st.integers(1, 14), data=st.data()
+)
 def test_whole_rows_of_a_short_file_are_read_and_the_rest_is_one_rejection(tmp_path, kind, n, dim, most, data):
     array = vectors(1, n, dim, WRITERS[kind])
     order = data.draw(st.sampled_from("CF")) if kind == "npy" else "C"
