@@ -1,4 +1,4 @@
-"""`ramet build`: a collection from a file of vectors."""
+"""`ramet build`: a collection from files of any size, in a job that can be resumed."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import ramet
-from ramet.api.cli.inputs import InputError, read_ids, read_npy
-from ramet.api.cli.output import AsJson, console, counted, print_json, size, table
+from ramet.api.cli.build_shown import events, shown_plan, shown_report
+from ramet.api.cli.errors import shown_as
+from ramet.api.cli.inputs import InputError
+from ramet.api.cli.models import Light, Model, embedder_of, refuse_light_alone
+from ramet.api.cli.output import AsJson, console, counted, size, table
 from ramet.api.cli.place import Place, collections_in, place_of, refuse_mistaken
-from ramet.api.cli.progress import stage_bars
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from rich.table import Table
 
     from ramet import BuildReport
 
-DTYPES = ("float32", "float16", "int8", "uint8")
+Column = Annotated[str | None, typer.Option(metavar="NAME", show_default=False)]
 
 
 def build(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT.npy", help="Vectors, one per row, as numpy.save writes them.")
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders or patterns: npy, fvecs, bvecs, fbin, u8bin, i8bin, Parquet, Arrow, JSON lines, "
+            "folders of text, Markdown, HTML and PDF.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR/NAME", help="The collection to make.", show_default=False)],
     metric: Annotated[Literal["cosine", "l2", "ip"], typer.Option(help="What is near.")] = "cosine",
     dtype: Annotated[
         Literal["float32", "float16", "int8", "uint8"] | None,
-        typer.Option(help="Element type to store.", show_default="the file's own, or float32"),
+        typer.Option(help="Element type to store.", show_default="the input's own, or float32"),
     ] = None,
     codes: Annotated[
         Literal["auto", "none", "sq8"],
@@ -39,11 +45,33 @@ def build(
             "auto: sq8 for floats, none for int8/uint8."
         ),
     ] = "auto",
+    language: Annotated[str, typer.Option(help="How keyword search takes documents apart.")] = "en",
     ids: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ids, one per line, in the order of the rows.", show_default="0 to n-1"),
+        typer.Option(
+            metavar="FILE", help="Ids, one per line, in the order of the rows of the one INPUT.", show_default="0 to n-1"
+        ),
     ] = None,
-    tenant: Annotated[str, typer.Option(help="Owner of the records.")] = "default",
+    tenant: Annotated[str, typer.Option(help="Owner of the records without a tenant of their own.")] = "default",
+    format: Annotated[
+        str | None, typer.Option(help="Format of the inputs.", show_default="by the ending of each name")
+    ] = None,
+    id_column: Column = None,
+    vector_column: Column = None,
+    text_column: Column = None,
+    tenant_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column with the owner of each record.", show_default=False)
+    ] = None,
+    metadata_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A column to keep as metadata; repeat it.", show_default="all others"),
+    ] = None,
+    model: Model = None,
+    light: Light = False,
+    chunk_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of a chunk.", show_default="what the model reads")
+    ] = None,
+    overlap: Annotated[int, typer.Option(help="Tokens that a chunk repeats of the one before.")] = 0,
     clusters: Annotated[
         str | None,
         typer.Option(
@@ -59,35 +87,43 @@ def build(
     replicas: Annotated[
         int | None, typer.Option(min=1, help="Most posting lists that hold a vector.", show_default="2")
     ] = None,
-    navigation: Annotated[
-        Literal["groups", "hnsw"],
-        typer.Option(help="How queries find posting lists: two levels of 8-bit centroids, or a faiss graph."),
-    ] = "groups",
     seed: Annotated[int, typer.Option(help="Seed of the clustering: same seed, same collection.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")] = None,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory that the job may take.")] = "2GB",
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")] = None,
+    on_error: Annotated[
+        Literal["fail", "skip"], typer.Option(help="What to do with a record that cannot be taken.")
+    ] = "fail",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a job that was stopped.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and what it would take.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build a collection from a .npy file; prints the recall it measured on itself."""
-    place = new_place(out)
-    vectors = read_npy(source)
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise InputError(f"{source}: expected vectors of shape (n, dim), found shape {vectors.shape}")
-    options = {
-        "ids": None if ids is None else read_ids(ids),
-        "tenant": tenant,
-        "clusters": parse_clusters(clusters),
-        "list_size": list_size,
-        "replicas": replicas,
-        "navigation": navigation,
-        "seed": seed,
-        "n_threads": threads,
-    }
-    settings = {"dim": vectors.shape[1], "metric": metric, "dtype": dtype or stored_dtype(vectors), "codes": codes}
-    report, made = build_new(place, settings, vectors, options, shown=not as_json)
-    if as_json:
-        print_json({"collection": str(out), **settings, "codes": made, "report": report})
+    """Build a collection from files of any size, with bounded memory; prints the recall it measured on itself.
+
+    The work is done in DIR/.build-NAME, and the collection appears when it is complete. A job that was stopped goes on
+    with --resume, and ends with the same bytes as one that was not. With --json, every line is an event.
+    """
+    refuse_light_alone(model, light)
+    if resume:
+        place_of(out)
     else:
-        show_report(out, report)
+        new_place(out)
+    options: dict[str, Any] = {
+        "metric": metric, "dtype": dtype, "codes": codes, "language": language, "ids": ids, "tenant": tenant,
+        "format": format, "id_column": id_column, "vector_column": vector_column, "text_column": text_column,
+        "tenant_column": tenant_column, "metadata_columns": metadata_column, "chunk_tokens": chunk_tokens,
+        "overlap": overlap, "clusters": parse_clusters(clusters), "list_size": list_size, "replicas": replicas,
+        "seed": seed, "memory": memory, "workers": workers, "on_error": on_error,
+        "embedder": None if model is None else embedder_of(model, light),
+    }  # fmt: skip
+    with shown_as(embedder="--model", metadata_columns="--metadata-column", inputs="INPUT"):
+        if dry_run:
+            shown_plan(ramet.plan_job(inputs, out, **options), as_json)
+            return
+        with events(as_json) as progress:
+            report = ramet.build_job(inputs, out, resume=resume, progress=progress, **options)
+    shown_report(out, report, as_json)
 
 
 def new_place(out: Path, option: str = "--out") -> Place:
@@ -112,36 +148,6 @@ def new_place(out: Path, option: str = "--out") -> Place:
 def taken(out: Path, option: str = "--out") -> str:
     """Say that a place is in use."""
     return f"{out} exists already; choose another {option}, or delete the directory {out} first"
-
-
-def stored_dtype(vectors: NDArray[Any]) -> str:
-    """Choose the element type for vectors of a file: its own where a collection can store it, else float32."""
-    return vectors.dtype.name if vectors.dtype.name in DTYPES else "float32"
-
-
-def build_new(
-    place: Place, settings: dict[str, Any], vectors: Any, options: dict[str, Any], *, shown: bool
-) -> tuple[BuildReport, str]:
-    """Create a collection and build it; a build that fails leaves no collection behind.
-
-    Returns
-    -------
-    report : BuildReport
-    codes : str
-        What its posting lists hold: "none" or "sq8", also where the settings say "auto".
-    """
-    with ramet.connect(place.database, create=True) as database:
-        try:
-            collection = database.create_collection(place.name, **settings)
-        except ramet.CollectionExistsError as error:  # made since `new_place` looked
-            raise InputError(taken(place.database / place.name)) from error
-        try:
-            with stage_bars(shown) as progress:
-                return collection.build(vectors, progress=progress, **options), collection.codes
-        except BaseException:  # Ctrl-C too
-            collection.close()
-            database.delete_collection(place.name)
-            raise
 
 
 def parse_clusters(text: str | None) -> int | str | None:

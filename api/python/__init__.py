@@ -55,6 +55,16 @@ if TYPE_CHECKING:
     from ramet.engine.hits import Record as Record
     from ramet.engine.hits import Records as Records
     from ramet.engine.hits import UpsertReport as UpsertReport
+    from ramet.engine.jobs.building import build_job as build_job
+    from ramet.engine.jobs.building import plan_job as plan_job
+    from ramet.engine.jobs.errors import JobError as JobError
+    from ramet.engine.jobs.errors import JobExistsError as JobExistsError
+    from ramet.engine.jobs.errors import JobMismatchError as JobMismatchError
+    from ramet.engine.jobs.errors import JobRunningError as JobRunningError
+    from ramet.engine.jobs.errors import RejectedRecordError as RejectedRecordError
+    from ramet.engine.jobs.estimate import JobPlan as JobPlan
+    from ramet.engine.jobs.report import JobReport as JobReport
+    from ramet.engine.jobs.stages import JobEvent as JobEvent
     from ramet.engine.rag.agent import Agent as Agent
     from ramet.engine.rag.answer import Answer as Answer
     from ramet.engine.rag.answer import Usage as Usage
@@ -142,6 +152,13 @@ _HOME = {
     "GgufLlm": "ramet.engine.rag.llm.gguf",
     "Hit": "ramet.engine.hits",
     "Hits": "ramet.engine.hits",
+    "JobError": "ramet.engine.jobs.errors",
+    "JobEvent": "ramet.engine.jobs.stages",
+    "JobExistsError": "ramet.engine.jobs.errors",
+    "JobMismatchError": "ramet.engine.jobs.errors",
+    "JobPlan": "ramet.engine.jobs.estimate",
+    "JobReport": "ramet.engine.jobs.report",
+    "JobRunningError": "ramet.engine.jobs.errors",
     "Llm": "ramet.engine.rag.llm.protocol",
     "LlmError": "ramet.engine.rag.errors",
     "LlmRefusedError": "ramet.engine.rag.errors",
@@ -167,6 +184,7 @@ _HOME = {
     "Reads": "ramet.engine.hits",
     "Record": "ramet.engine.hits",
     "Records": "ramet.engine.hits",
+    "RejectedRecordError": "ramet.engine.jobs.errors",
     "RemoteAnswerStream": "ramet.api.client.rag",
     "RemoteCollection": "ramet.api.client.collection",
     "RemoteDatabase": "ramet.api.client.database",
@@ -191,11 +209,13 @@ _HOME = {
     "Usage": "ramet.engine.rag.answer",
     "VerifyReport": "ramet.storage.findings",
     "WriterBusyError": "ramet.storage.errors",
+    "build_job": "ramet.engine.jobs.building",
     "calibrate_llm": "ramet.engine.rag.calibration",
     "chunk": "ramet.engine.chunking",
     "connect": "ramet.api.client.connecting",
     "connect_async": "ramet.api.client.connecting",
     "llm_of": "ramet.engine.rag.llm.named",
+    "plan_job": "ramet.engine.jobs.building",
     "train_agent": "ramet.engine.rag.learning",
     "warmup": "ramet.engine.warm",
 }
@@ -237,6 +257,13 @@ __all__ = [
     "GgufLlm",
     "Hit",
     "Hits",
+    "JobError",
+    "JobEvent",
+    "JobExistsError",
+    "JobMismatchError",
+    "JobPlan",
+    "JobReport",
+    "JobRunningError",
     "Llm",
     "LlmError",
     "LlmRefusedError",
@@ -263,6 +290,7 @@ __all__ = [
     "Reads",
     "Record",
     "Records",
+    "RejectedRecordError",
     "RemoteAnswerStream",
     "RemoteCollection",
     "RemoteDatabase",
@@ -288,11 +316,13 @@ __all__ = [
     "VerifyReport",
     "WriterBusyError",
     "__version__",
+    "build_job",
     "calibrate_llm",
     "chunk",
     "connect",
     "connect_async",
     "llm_of",
+    "plan_job",
     "train_agent",
     "warmup",
 ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from ramet.engine import arguments
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, one_of
+from ramet.engine.jobs.estimate import JobPlan, estimated, refuse_small_disk
 from ramet.engine.jobs.inputs.blocks import InputFile, InputOptions
+from ramet.engine.jobs.inputs.naming import with_ids
 from ramet.engine.jobs.inputs.opening import open_inputs
 from ramet.engine.jobs.job import Task, run_job
 from ramet.engine.jobs.plan import Plan
@@ -37,6 +40,7 @@ def build_job(
     dtype: str | None = None,
     codes: str = "auto",
     language: str = "en",
+    ids: str | Path | None = None,
     tenant: str = arguments.DEFAULT_TENANT,
     format: str | None = None,
     id_column: str | None = None,
@@ -71,6 +75,8 @@ def build_job(
         The collection to make, ``DATABASE/NAME``.
     metric, dtype, codes, language : str
         As for `Database.create_collection`; the dtype is that of the input when left out.
+    ids : path, optional
+        A file with the ids, one per line, in the order of the rows of the one input, which has none itself.
     tenant : str
         Owner of the records, unless a column says it.
     format, id_column, vector_column, text_column, tenant_column, metadata_columns : str, optional
@@ -111,29 +117,84 @@ def build_job(
     StorageError
         The disk is full or may not be written; what was done stays, and can be resumed.
     """
-    options = InputOptions(
-        format=format, id_column=id_column, vector_column=vector_column, text_column=text_column,
-        tenant_column=tenant_column, metadata_columns=None if metadata_columns is None else tuple(metadata_columns),
+    task = _task(
+        inputs, out, embedder,
+        {"metric": metric, "dtype": dtype, "codes": codes, "language": language},
+        {
+            "format": format, "id_column": id_column, "vector_column": vector_column, "text_column": text_column,
+            "tenant_column": tenant_column, "metadata_columns": metadata_columns,
+        },
+        {
+            "ids": ids, "tenant": tenant, "chunk_tokens": chunk_tokens, "overlap": overlap, "clusters": clusters,
+            "list_size": list_size, "replicas": replicas, "seed": seed, "memory": memory, "workers": workers,
+            "on_error": on_error,
+        },
     )  # fmt: skip
-    files = open_inputs([inputs] if isinstance(inputs, (str, Path)) else list(inputs), options)
-    settings = _settings(files, embedder, metric, dtype, codes, language)
+    if not resume:
+        refuse_small_disk(task)
+    return run_job(task, resume=bool(resume), told=progress or (lambda _: None))
+
+
+def plan_job(inputs: str | Path | Sequence[str | Path], out: str | Path, **options: Any) -> JobPlan:
+    """What `build_job` would do with these arguments, and what it would take; nothing is written.
+
+    Raises
+    ------
+    ArgumentError, MissingPackageError
+        As `build_job`.
+    """
+    given = {name: parameter.default for name, parameter in signature(build_job).parameters.items()} | options
+    unknown = set(options) - set(signature(build_job).parameters)
+    if unknown:
+        raise ArgumentError(sorted(unknown)[0], "is no argument of build_job")
+    task = _task(
+        inputs, out, given["embedder"],
+        {name: given[name] for name in ("metric", "dtype", "codes", "language")},
+        {name: given[name] for name in (*COLUMNS, "format", "metadata_columns")},
+        {name: given[name] for name in CHOICES},
+    )  # fmt: skip
+    return estimated(task)
+
+
+COLUMNS = ("id_column", "vector_column", "text_column", "tenant_column")
+CHOICES = (
+    "ids", "tenant", "chunk_tokens", "overlap", "clusters", "list_size", "replicas", "seed", "memory", "workers",
+    "on_error",
+)  # fmt: skip
+
+
+def _task(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    embedder: TextEmbedder | None,
+    stored: dict[str, Any],
+    columns: dict[str, Any],
+    chosen: dict[str, Any],
+) -> Task:
+    """Check the arguments."""
+    named = columns["metadata_columns"]
+    options = InputOptions(**{**columns, "metadata_columns": None if named is None else tuple(named)})
+    files = open_inputs([inputs] if isinstance(inputs, str | Path) else list(inputs), options)
+    if chosen["ids"] is not None:
+        files = [with_ids(files, Path(chosen["ids"]))]
     plan = Plan(
-        settings=settings,
-        cluster=_clustering(clusters, list_size, seed),
-        closure=ClosureConfig(replicas=_count(replicas, "replicas", defaults.REPLICAS)),
-        tenant=arguments.name(tenant, "tenant"),
-        memory=size_of(memory, "memory"),
-        workers=_count(workers, "workers", n_cores()),
+        settings=_settings(files, embedder, **stored),
+        cluster=_clustering(chosen["clusters"], chosen["list_size"], chosen["seed"]),
+        closure=ClosureConfig(replicas=_count(chosen["replicas"], "replicas", defaults.REPLICAS)),
+        tenant=arguments.name(chosen["tenant"], "tenant"),
+        memory=size_of(chosen["memory"], "memory"),
+        workers=_count(chosen["workers"], "workers", n_cores()),
     )
     task = Task(
         files=files,
         out=_place(out),
         plan=plan,
-        on_error=one_of(on_error, "on_error", ("fail", "skip")),
-        texts=Texts(embedder, chunk_tokens, overlap),
+        on_error=one_of(chosen["on_error"], "on_error", ("fail", "skip")),
+        texts=Texts(embedder, chosen["chunk_tokens"], chosen["overlap"]),
     )
-    _check_size(task)
-    return run_job(task, resume=bool(resume), told=progress or (lambda _: None))
+    known = [file.n_rows for file in task.files]
+    task.plan.block_rows(sum(n or 0 for n in known) or 1)  # a bound that is known to be too small is refused here
+    return task
 
 
 def size_of(size: int | str, argument: str) -> int:
@@ -195,9 +256,3 @@ def _place(out: str | Path) -> Path:
             "out", f"{path.name!r} is no name of a collection: letters, digits, '.', '_' and '-', 128 at most"
         )
     return path
-
-
-def _check_size(task: Task) -> None:
-    """Refuse a bound on memory that is known to be too small, before anything is read."""
-    known = [file.n_rows for file in task.files]
-    task.plan.block_rows(sum(n or 0 for n in known) or 1)

@@ -117,16 +117,21 @@ def _begun(path: Path, task: Task) -> Iterator[Work]:
 def _described(task: Task) -> dict[str, Any]:
     """The job as its directory remembers it."""
     decided = {name: entry for name, entry in task.plan.to_json().items() if name not in ("memory", "workers")}
-    inputs: list[dict[str, Any]] = [
-        {"path": str(file.path.absolute()), "format": file.format, "bytes": file.n_bytes, "rows": file.n_rows}
-        for file in task.files
-    ]
+    inputs = described_inputs(task)
     named = repr(([(Path(one["path"]).name, one["bytes"]) for one in inputs], decided, task.texts.facts)).encode()
     return {
         "inputs": inputs, "decided": decided, "plan": task.plan.to_json(), "on_error": task.on_error,
         "texts": task.texts.facts, "created_with": _release(),
         "collection": f"{checksum(named):016x}{checksum(b'2', named):016x}",
     }  # fmt: skip
+
+
+def described_inputs(task: Task) -> list[dict[str, Any]]:
+    """Path, format, bytes and rows of every file."""
+    return [
+        {"path": str(file.path.absolute()), "format": file.format, "bytes": file.n_bytes, "rows": file.n_rows}
+        for file in task.files
+    ]
 
 
 def _release() -> str:

@@ -95,6 +95,10 @@ class Plan:
         """Memory that grows with the number of cells, besides what the process takes anyway."""
         return self.n_cells(n_rows) * self.settings.dim * CELL_BYTES_A_DIM + OTHER_BYTES
 
+    def least_units_bytes(self) -> int:
+        """Memory without which no unit can work."""
+        return self.workers * COPIES_OF_BLOCK * LEAST_BLOCK_BYTES
+
     def block_rows(self, n_rows: int) -> int:
         """Rows that a unit of work holds.
 
@@ -107,7 +111,7 @@ class Plan:
         wide = 4 * self.settings.dim + 64
         block = min(left // (self.workers * COPIES_OF_BLOCK), MOST_BLOCK_BYTES)
         if block < LEAST_BLOCK_BYTES:
-            least = taken_bytes() + self.fixed_bytes(n_rows) + self.workers * COPIES_OF_BLOCK * LEAST_BLOCK_BYTES
+            least = taken_bytes() + self.fixed_bytes(n_rows) + self.least_units_bytes()
             raise ArgumentError(
                 "memory",
                 f"{self.memory / 1e6:,.0f} MB is too little for {n_rows:,} records of {self.settings.dim} dimensions; "
