@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
@@ -14,8 +14,8 @@ from ramet.api.rest.auth import Principal, scope
 from ramet.api.rest.context import Server
 from ramet.api.rest.errors import body_within
 from ramet.api.rest.events import while_heard
-from ramet.api.rest.limits import spend
 from ramet.api.rest.models.rag import Choosing
+from ramet.api.rest.tokens import paid_by, spend
 from ramet.api.rest.values import given
 from ramet.engine.rag.llm.protocol import InThreads
 
@@ -52,7 +52,7 @@ class Asking:
         def work() -> Selection:
             return self.server.rag(collection).select(question, budget, **options)
 
-        found = await self.server.run(work)
+        found = await self._run(work)
         self._selected(found)
         return found
 
@@ -68,9 +68,14 @@ class Asking:
         def work() -> PreparedAnswer:
             return self.server.rag(collection).prepare(question, **options)
 
-        found = await self.server.run(work)
+        found = await self._run(work)
         self._selected(found.selection)
         return found
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Select on a thread; the question's tokens are counted."""
+        with paid_by(self.request.scope):
+            return await self.server.run(work)
 
     def _selected(self, selection: Selection) -> None:
         """Count what selecting took."""

@@ -102,7 +102,7 @@ class Server:
         self.database = connect(settings.data_dir)
         self.keys = Keys(settings.data_dir)
         self.tracing = Tracing(settings)
-        self.embedders = Embedders(settings, self.timed)
+        self.embedders = Embedders(settings, self.timed, self.metrics.tokens)
         self.rags: Rags | None = None
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work", self.metrics.waited)
