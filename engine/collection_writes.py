@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ramet.engine import adding, checks, records
 from ramet.engine import where as filters
+from ramet.engine.embedded import Embedded
 from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.live import Live
 from ramet.engine.opened import Opened
 from ramet.engine.settings import Settings
 from ramet.storage.store import DEFAULT_TIMEOUT_S, Store
+from ramet.storage.writer import Writer
 
 
 class CollectionWrites:
@@ -80,9 +83,13 @@ class CollectionWrites:
             again with all records is safe.
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
-        seconds, bind = checks.seconds(timeout_s, "timeout_s"), None
-        found = records.checked(ids, vectors, documents, metadata, tenant, self._settings)
-        if vectors is None and self._opened.embedder is not None:
+        seconds = checks.seconds(timeout_s, "timeout_s")
+        bind: Callable[[Writer], None] | None = None
+        column = vectors.column() if isinstance(vectors, Embedded) else vectors
+        found = records.checked(ids, column, documents, metadata, tenant, self._settings)
+        if isinstance(vectors, Embedded):
+            bind = partial(self._opened.bind_model, embedder=vectors.embedder)
+        elif vectors is None and self._opened.embedder is not None:
             found, bind = adding.with_vectors(self._opened, found)
         return self._live.upsert(found, on_conflict=action, timeout_s=seconds, before=bind)
 

@@ -76,7 +76,7 @@ class Server:
     aside : Pool
         Threads for what may take minutes, so that nobody waits behind it; `slowly` uses it.
     texts : Pool
-        Threads that embed texts to be stored, so that what keeps collections in order does not wait behind them.
+        Threads that embed texts to be stored, so that neither writes nor what keeps collections in order waits.
     searches : Coalescer
         Single queries, answered together.
     commits : Commits

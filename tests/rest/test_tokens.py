@@ -51,6 +51,7 @@ USING = {
     "texts of queries": ("query/batch", {"texts": [QUESTION, "rivers"]}, N + 1),
     "select": ("select", {"question": QUESTION, "budget": 200}, N),
     "texts": ("texts", {"texts": ["Glaciers carry stones."], "ids": ["g"]}, 3),
+    "records": ("records", {"ids": ["w", "x"], "documents": ["Wells are deep.", None]}, 3),
 }
 USING_NONE = {
     "keyword": ("query", {"text": QUESTION, "mode": "keyword"}),
