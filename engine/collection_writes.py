@@ -13,6 +13,7 @@ from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.live import Live
 from ramet.engine.opened import Opened
+from ramet.engine.partly import in_parts
 from ramet.engine.settings import Settings
 from ramet.storage.store import DEFAULT_TIMEOUT_S, Store
 from ramet.storage.writer import Writer
@@ -26,6 +27,7 @@ class CollectionWrites:
     _live: Live
     _opened: Opened
 
+    @in_parts
     def upsert(
         self,
         ids: Sequence[str],
@@ -79,8 +81,8 @@ class CollectionWrites:
         WriterBusyError
             Somebody else was writing all that time.
         StorageFullError
-            No room. Here and with `WriterBusyError` in the middle of a long call, the transactions before stay; calling
-            again with all records is safe.
+            No room. Here and with `WriterBusyError` in the middle of a long call, the transactions before stay, and the
+            error's ``partly_done`` is true; calling again with all records is safe unless ``on_conflict`` is "error".
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
         seconds = checks.seconds(timeout_s, "timeout_s")
@@ -93,6 +95,7 @@ class CollectionWrites:
             found, bind = adding.with_vectors(self._opened, found)
         return self._live.upsert(found, on_conflict=action, timeout_s=seconds, before=bind)
 
+    @in_parts
     def delete(
         self,
         ids: Sequence[str] | None = None,
@@ -131,6 +134,7 @@ class CollectionWrites:
             raise ArgumentError("where", "is empty and would delete everything; use drop_tenant for that")
         return self._live.delete_matching(chosen, name, seconds)
 
+    @in_parts
     def grant(
         self,
         ids: Sequence[str],
@@ -167,6 +171,7 @@ class CollectionWrites:
             checks.seconds(timeout_s, "timeout_s"),
         )
 
+    @in_parts
     def revoke(
         self,
         ids: Sequence[str],
