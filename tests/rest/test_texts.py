@@ -141,6 +141,7 @@ def test_a_key_reaches_its_tenants_only(keyed):
     refused(acme.get(f"{c}/stats"), 403, "tenant_forbidden")
     stats = acme.get(f"{c}/stats", params={"tenant": "acme"})
     assert set(ok(stats)["tenants"]) == {"acme"} and "evil" not in stats.text and "records" not in stats.json()
+    assert "shared_curves" not in stats.json() and "shared_curves" in ok(keyed["all"].get(f"{c}/stats"))
     refused(acme.delete(f"{c}/tenants/acme"), 403, "right_missing")
     assert ok(keyed["both"].get(c))["records"] == 2
     refused(keyed["both"].post(f"{c}/records/count"), 403, "tenant_forbidden")  # it would be "default"
