@@ -15,8 +15,10 @@ from ramet.api.rest.context import Server
 from ramet.api.rest.errors import body_within
 from ramet.api.rest.events import while_heard
 from ramet.api.rest.models.rag import Choosing
+from ramet.api.rest.problems import Refusal
 from ramet.api.rest.tokens import paid_by, spend
 from ramet.api.rest.values import given
+from ramet.engine.allowance import ReadLimitError, at_most
 from ramet.engine.rag.llm.protocol import InThreads
 
 T = TypeVar("T")
@@ -73,9 +75,23 @@ class Asking:
         return found
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Select on a thread; the question's tokens are counted."""
-        with paid_by(self.request.scope):
-            return await self.server.run(work)
+        """Select on a thread; the question's tokens are counted, and what candidates carry is bounded.
+
+        So an answer is bounded, too: it has the texts of some candidates, and what the language model was allowed.
+
+        Raises
+        ------
+        Refusal
+            ``answer_too_large``
+        """
+        most = self.server.settings.max_answer_bytes
+        try:
+            with paid_by(self.request.scope), at_most(most):
+                return await self.server.run(work)
+        except ReadLimitError as error:
+            advice = "store documents in chunks, by /texts"
+            said = f"the chunks that may answer it have more than {most:,} bytes together; {advice}"
+            raise Refusal("answer_too_large", said) from error
 
     def _selected(self, selection: Selection) -> None:
         """Count what selecting took."""
