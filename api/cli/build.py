@@ -49,7 +49,9 @@ def build(
     ids: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Ids, one per line, in the order of the rows of the one INPUT.", show_default="0 to n-1"
+            metavar="FILE",
+            help="Ids, one per line, in the order of the rows of the one INPUT.",
+            show_default="0 to n-1",
         ),
     ] = None,
     tenant: Annotated[str, typer.Option(help="Owner of the records without a tenant of their own.")] = "default",
