@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,8 +25,8 @@ from ramet.index.source import FloatArray
 MOST_POINTS = 65_536
 """Rows of a group or of a cell that its parts are made from; of more, a part is taken here and there."""
 
-TOGETHER = 64
-"""Groups whose sums are waited for together."""
+RUN_ROWS = 32_768
+"""Rows of groups that are read and compared together."""
 
 LABELS = "refine/labels"
 
@@ -34,6 +35,16 @@ def _some(points: FloatArray) -> FloatArray:
     if len(points) <= MOST_POINTS:
         return points
     return points[np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a Lloyd step found in one group: sums and counts of the cells around it, and the cell of each row."""
+
+    group: int
+    sums: npt.NDArray[np.float64]
+    counts: I64
+    labels: list[npt.NDArray[np.int32]]
 
 
 class CellStage:
@@ -56,7 +67,7 @@ class CellStage:
     @cached_property
     def units(self) -> list[tuple[int, int]]:
         """First and last group of each unit."""
-        return units_of(self.grouped.sizes, self._work.block_rows)
+        return units_of(self.grouped.sizes, MOST_POINTS)
 
     def n_units(self) -> int:
         """Stretches of groups."""
@@ -74,19 +85,26 @@ class CellStage:
         """Make the cells of some groups."""
         work, config = self._work, self._work.plan.cluster
         parts, groups = [np.empty((0, work.plan.settings.dim), np.float32)], [np.empty(0, np.int32)]
-        for group in range(*self.units[unit]):
+        for group, points in self._points(*self.units[unit]):
             size = int(self.grouped.sizes[group])
-            if size == 0:
-                continue
-            step = max(1, -(-size // MOST_POINTS))
-            pieces = [piece[::step] for piece in self.grouped.pieces(group, MOST_POINTS)]
-            points = in_working_space(np.concatenate(pieces), work.plan.settings.metric.unit)
             k = max(1, min(round(size / config.list_size), len(points)))
             rng = np.random.default_rng([config.seed, 1, group])
             parts.append(kmeans(points, k, rng, steps=defaults.CELL_STEPS))
             groups.append(np.full(len(parts[-1]), group, np.int32))
         work.place.put_array(f"cells/{unit:06d}.vecs", np.concatenate(parts))
         work.place.put_array(f"cells/{unit:06d}.groups", np.concatenate(groups))
+
+    def _points(self, first: int, last: int) -> Iterator[tuple[int, FloatArray]]:
+        """Rows of each group, in working space; of a very large one every so manieth."""
+        unit, held, at = self._work.plan.settings.metric.unit, list[FloatArray](), -1
+        for group, piece in self.grouped.each(first, last, MOST_POINTS):
+            if group != at and held:
+                yield at, np.concatenate(held)
+                held = []
+            at, step = group, max(1, -(-int(self.grouped.sizes[group]) // MOST_POINTS))
+            held.append(in_working_space(piece[::step], unit))
+        if held:
+            yield at, np.concatenate(held)
 
     def finish(self) -> None:
         """Put the cells of all groups together."""
@@ -166,32 +184,38 @@ class RefineStage:
         sums, counts = np.zeros(centroids.shape), np.zeros(len(centroids), np.int64)
         unit = self._work.plan.settings.metric.unit
 
-        def compare(group: int) -> tuple[npt.NDArray[np.float64], I64, npt.NDArray[np.int32]]:
-            cells = near[group]
-            mine = centroids[cells]
-            local, local_counts = np.zeros((len(cells), centroids.shape[1])), np.zeros(len(cells), np.int64)
-            labels = [np.empty(0, np.int32)]
-            for piece in self.grouped.pieces(group, defaults.BLOCK_ROWS):
-                points = in_working_space(piece, unit)
-                found, _ = assign(points, mine)
-                add_points(points, found, local, local_counts)
-                labels.append(cells[found].astype(np.int32))
-            return local, local_counts, np.concatenate(labels)
+        def compare(run: tuple[int, int]) -> list[_Found]:
+            found = dict[int, _Found]()
+            for group, piece in self.grouped.each(*run, MOST_POINTS):
+                cells = near[group]
+                if group not in found:
+                    found[group] = _Found(
+                        group, np.zeros((len(cells), centroids.shape[1])), np.zeros(len(cells), np.int64), []
+                    )
+                mine, one = centroids[cells], found[group]
+                for first in range(0, len(piece), defaults.BLOCK_ROWS):
+                    points = in_working_space(piece[first : first + defaults.BLOCK_ROWS], unit)
+                    labels, _ = assign(points, mine)
+                    add_points(points, labels, one.sums, one.counts)
+                    one.labels.append(cells[labels].astype(np.int32))
+            return list(found.values())
 
         with open(self._work.place.of(LABELS), "wb") as file:
-            for group, (local, local_counts, labels) in enumerate(self._over_groups(compare)):
-                sums[near[group]] += local
-                counts[near[group]] += local_counts
-                file.write(labels.tobytes())
+            for one in self._over_runs(compare):
+                sums[near[one.group]] += one.sums
+                counts[near[one.group]] += one.counts
+                for labels in one.labels:
+                    file.write(labels.tobytes())
         return sums, counts
 
-    def _over_groups(
-        self, compare: Callable[[int], tuple[npt.NDArray[np.float64], I64, npt.NDArray[np.int32]]]
-    ) -> Iterator[tuple[npt.NDArray[np.float64], I64, npt.NDArray[np.int32]]]:
+    def _over_runs(self, compare: Callable[[tuple[int, int]], list[_Found]]) -> Iterator[_Found]:
         """Results of all groups in their order, of which only a few are held at a time."""
-        for first in range(0, len(self.grouped), TOGETHER):
-            part = range(first, min(first + TOGETHER, len(self.grouped)))
-            yield from map(compare, part) if self._pool is None else self._pool.map(compare, part)
+        runs = units_of(self.grouped.sizes, RUN_ROWS)
+        together = 2 * self._work.plan.workers
+        for first in range(0, len(runs), together):
+            part = runs[first : first + together]
+            for found in map(compare, part) if self._pool is None else self._pool.map(compare, part):
+                yield from found
 
     def _cut(self, large: I64, counts: I64) -> list[tuple[int, FloatArray]]:
         """Parts of the cells that hold too many rows."""

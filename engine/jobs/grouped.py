@@ -65,6 +65,23 @@ class Grouped:
         for stretch in self.cut(group, most):
             yield self.vectors(stretch)
 
+    def each(self, first: int, last: int, most: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        """Pieces of some groups that are read together, group by group; a group of over ``most`` rows piece by piece."""
+        size = int(self.sizes[first:last].sum())
+        if size > most:
+            for group in range(first, last):
+                for piece in self.pieces(group, most):
+                    yield group, piece
+            return
+        vectors = self.vectors(Stretch(first, last, 0, size))
+        counts = self._counts[:, first:last]
+        bases = np.concatenate([[0], np.cumsum(counts.sum(axis=1))])[:-1]
+        starts = bases[:, None] + np.cumsum(counts, axis=1) - counts
+        for group in range(last - first):
+            if self.sizes[first + group]:
+                slices = zip(starts[:, group].tolist(), counts[:, group].tolist(), strict=True)
+                yield first + group, np.concatenate([vectors[a : a + n] for a, n in slices if n])
+
     def cut(self, group: int, most: int) -> list[Stretch]:
         """A group in stretches of at most ``most`` rows; none for an empty one."""
         size = int(self.sizes[group])

@@ -21,6 +21,9 @@ CELL_BYTES_A_DIM = 36
 LEAST_BLOCK_BYTES, MOST_BLOCK_BYTES = 1 << 20, 96 << 20
 """Vectors that a unit of work holds."""
 
+MOST_READ_BYTES = 80 << 20
+"""Vectors of a block of the input: the larger, the longer are the slices of a group that later stages read."""
+
 COPIES_OF_BLOCK = 5
 """Times that a unit holds its vectors: as read, in float32, sorted, and what comes out."""
 
@@ -126,9 +129,9 @@ class Plan:
         """
         if texts:
             return TEXTS_TOGETHER
-        wide = 4 * self.settings.dim + 256
-        left = (self.memory - taken_bytes()) // (2 * COPIES_OF_BLOCK * self.workers)
-        return int(max(256, min(left, MOST_BLOCK_BYTES // 2) // wide))
+        wide = 4 * self.settings.dim + 64
+        left = (self.memory - taken_bytes() - OTHER_BYTES) // (COPIES_OF_BLOCK * self.workers)
+        return int(max(256, min(left, MOST_READ_BYTES) // wide))
 
     def sample_rows(self, n_rows: int) -> int:
         """Rows of the sample that the groups are made from."""
