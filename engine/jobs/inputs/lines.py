@@ -165,10 +165,10 @@ class _Found:
             record = parsed(line)
             if not has:
                 raise BadLine("missing_vector", "is not read, as the first lines of the file are no records")
-            vector = _vector(record.get(columns.vector), self.file.dim) if "vectors" in has else None
-            name = _string(as_id(record.get(columns.id)), "bad_id", columns.id) if "ids" in has else ""
-            tenant = _string(record.get(columns.tenant), "bad_tenant", columns.tenant) if "tenants" in has else ""
-            text = _text(record.get(columns.text), columns.text, vector is None) if "texts" in has else None
+            vector = _vector(record.get(columns.vector or ""), self.file.dim) if "vectors" in has else None
+            name = _string(as_id(record.get(columns.id or "")), "bad_id", columns.id) if "ids" in has else ""
+            tenant = _string(record.get(columns.tenant or ""), "bad_tenant", columns.tenant) if "tenants" in has else ""
+            text = _text(record.get(columns.text or ""), columns.text, vector is None) if "texts" in has else None
         except BadLine as bad:
             self.rejected.append(Rejected(self.file.path, row, bad.reason, bad.detail))
             return

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ramet.engine.metadata import date_of
 from ramet.engine.jobs.inputs.blocks import Block, Rejected, Vectors
 from ramet.engine.jobs.inputs.checking import without
 from ramet.engine.jobs.inputs.columns import METADATA, as_id, spread
+from ramet.engine.metadata import date_of
 
 if TYPE_CHECKING:
     from ramet.engine.jobs.inputs.tables import TableFile
