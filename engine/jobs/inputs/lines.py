@@ -95,8 +95,9 @@ class _Lines:
             while self.number < until and not self.ended:
                 there = self._file.peek(1)
                 n = there.count(b"\n")
-                if 0 < n <= until - self.number:
-                    self._file.read(there.rindex(b"\n") + 1)
+                if n:
+                    n = min(n, until - self.number)
+                    self._file.read(_after(there, n))
                     self.number += n
                 else:
                     self._discard()
@@ -138,6 +139,14 @@ class _Lines:
         """Read to the end of the line."""
         while (part := self._file.readline(_BUFFER)) and not part.endswith(b"\n"):
             pass
+
+
+def _after(content: bytes, n: int) -> int:
+    """Where the line behind the ``n``-th line break begins."""
+    at = -1
+    for _ in range(n):
+        at = content.index(b"\n", at + 1)
+    return at + 1
 
 
 def _broken(error: Exception) -> BadLine:
