@@ -70,7 +70,7 @@ class ReadStage:
             if taken.rejected and not self._skips:
                 raise RejectedRecordError(taken.rejected[0])
             n_rows = max([n_rows, block.first, *(int(row) + 1 for row in taken.rows[-1:])])
-            n_rows = max([n_rows, *(one.row + 1 for one in taken.rejected if one.file == file.path)])
+            n_rows = max([n_rows, *(one.row + one.n_rows for one in taken.rejected if one.file == file.path)])
             write_block(place, _name(unit, number), taken, n_rows)
             number += 1
             if told is not None:
@@ -159,9 +159,17 @@ def write_block(place: Place, name: str, block: Block, end: int) -> None:
         "n": len(which), "n_bare": int((~kept).sum()), "first": block.first, "end": end, "has_ids": ids is not None,
         "has_positions": not in_order, "tenants": names, "has_contents": has_contents,
         "longest_id": max(map(len, ids), default=1) if ids else 1,
-        "reasons": Counter(one.reason for one in block.rejected),
+        "reasons": _counted(block.rejected),
         "rejected": [_said(one) for one in block.rejected[:NAMED_REJECTS]],
     })  # fmt: skip
+
+
+def _counted(rejected: Sequence[Rejected]) -> dict[str, int]:
+    """Rows rejected for each reason."""
+    reasons = Counter[str]()
+    for one in rejected:
+        reasons[one.reason] += one.n_rows
+    return dict(reasons)
 
 
 def _said(one: Rejected) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.jobs.inputs.blocks import Block
+from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.inputs.embedding import Chunking, embedded, fitted_projection
 from ramet.engine.jobs.place import Place
 from ramet.engine.token_codes import WIDTH, Projection
@@ -42,6 +43,7 @@ class Texts:
         """A block with vectors."""
         if block.vectors is not None or self.embedder is None:
             return block
+        block = checked(_named(block), self.embedder.dim, "l2", "float32")
         if self._chunking is None:
             self._chunking = self._chosen(block, place)
         return embedded(block, self.embedder, self._chunking)
@@ -63,3 +65,10 @@ class Texts:
             return None
         content = place.get_array(PROJECTION, np.float32)
         return Projection(content.reshape(-1, WIDTH)) if len(content) else None
+
+
+def _named(block: Block) -> Block:
+    """A block whose documents have ids: those that are given, or the file and the row."""
+    if block.ids is None:
+        block.ids = [f"{block.file.name}:{row}" for row in block.rows.tolist()]
+    return block

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from ramet.engine.settings import MAX_DIM
 
 Bytes = npt.NDArray[np.uint8]
 
-VECS = {"fvecs": np.dtype("<f4"), "bvecs": np.dtype("u1")}
-BINS = {"fbin": np.dtype("<f4"), "u8bin": np.dtype("u1"), "i8bin": np.dtype("i1")}
+VECS: dict[str, np.dtype[Any]] = {"fvecs": np.dtype("<f4"), "bvecs": np.dtype("u1")}
+BINS: dict[str, np.dtype[Any]] = {"fbin": np.dtype("<f4"), "u8bin": np.dtype("u1"), "i8bin": np.dtype("i1")}
 _COUNT = np.dtype("<i4")
 
 
@@ -148,7 +148,7 @@ class ArrayFile:
     def _read(self, file: BinaryIO, at: int, n_bytes: int) -> Bytes:
         """Bytes of the file."""
         found = np.empty(n_bytes, np.uint8)
-        view, done = memoryview(found), 0
+        view, done = memoryview(found.data), 0
         while done < n_bytes:
             got = os.preadv(file.fileno(), [view[done:]], at + done)
             if got <= 0:
@@ -195,7 +195,7 @@ def _npy(path: Path, file: BinaryIO) -> Layout:
     return Layout(offset=file.tell(), n=sizes[0], dim=sizes[1], stored=dtype.str, by_column=bool(by_column))
 
 
-def _vecs(path: Path, file: BinaryIO, dtype: np.dtype[np.generic], n_bytes: int) -> Layout:
+def _vecs(path: Path, file: BinaryIO, dtype: np.dtype[Any], n_bytes: int) -> Layout:
     head = file.read(4)
     if len(head) < 4:
         raise failed(path, f"has {n_bytes} bytes; each row begins with 4 for its dimension")
@@ -204,7 +204,7 @@ def _vecs(path: Path, file: BinaryIO, dtype: np.dtype[np.generic], n_bytes: int)
     return Layout(offset=0, n=n_bytes // stride, dim=dim, stored=dtype.str, prefix=4)
 
 
-def _bin(path: Path, file: BinaryIO, dtype: np.dtype[np.generic]) -> Layout:
+def _bin(path: Path, file: BinaryIO, dtype: np.dtype[Any]) -> Layout:
     head = file.read(8)
     if len(head) < 8:
         raise failed(path, f"has {len(head)} bytes; the first 8 are the number of vectors and their dimension")

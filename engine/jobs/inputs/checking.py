@@ -127,9 +127,9 @@ def _no_integers(given: Vectors, target: np.dtype[Any]) -> dict[int, tuple[str, 
     """Vectors whose values would change as whole numbers of the target dtype."""
     info = np.iinfo(target)
     bad: dict[int, tuple[str, str]] = {}
-    finite = np.isfinite(given).all(axis=1)
+    finite: Mask = np.asarray(np.isfinite(given).all(axis=1))
     with np.errstate(invalid="ignore"):
-        within = ((given >= info.min) & (given <= info.max)).all(axis=1)
+        within: Mask = np.asarray(((given >= info.min) & (given <= info.max)).all(axis=1))
         fractions = (given != np.floor(given)).any(axis=1) if given.dtype.kind == "f" else ~finite
     for i in np.flatnonzero(~finite | ~within | fractions).tolist():
         if not finite[i]:
@@ -140,7 +140,7 @@ def _no_integers(given: Vectors, target: np.dtype[Any]) -> dict[int, tuple[str, 
         else:
             bad[i] = (
                 "fraction",
-                f"has fractions, and {target.name} holds whole numbers; scale the vectors or use float32",
+                f"has fractions, and {target.name} holds whole numbers; scale them or use float32",
             )
     return bad
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def chosen(
     path: Path,
     options: InputOptions,
     names: Collection[str],
-    possible: dict[str, Collection[str]],
+    possible: Mapping[str, Collection[str]],
 ) -> Columns:
     """The columns of a file.
 

@@ -95,8 +95,9 @@ class _Lines:
             while self.number < until and not self.ended:
                 there = self._file.peek(1)
                 n = there.count(b"\n")
-                if 0 < n <= until - self.number:
-                    self._file.read(there.rindex(b"\n") + 1)
+                if n:
+                    n = min(n, until - self.number)
+                    self._file.read(_after(there, n))
                     self.number += n
                 else:
                     self._discard()
@@ -140,6 +141,14 @@ class _Lines:
             pass
 
 
+def _after(content: bytes, n: int) -> int:
+    """Where the line behind the ``n``-th line break begins."""
+    at = -1
+    for _ in range(n):
+        at = content.index(b"\n", at + 1)
+    return at + 1
+
+
 def _broken(error: Exception) -> BadLine:
     reason = "truncated" if isinstance(error, EOFError) else "unreadable"
     return BadLine(reason, f"the file cannot be read from here on: {error}")
@@ -165,10 +174,10 @@ class _Found:
             record = parsed(line)
             if not has:
                 raise BadLine("missing_vector", "is not read, as the first lines of the file are no records")
-            vector = _vector(record.get(columns.vector), self.file.dim) if "vectors" in has else None
-            name = _string(as_id(record.get(columns.id)), "bad_id", columns.id) if "ids" in has else ""
-            tenant = _string(record.get(columns.tenant), "bad_tenant", columns.tenant) if "tenants" in has else ""
-            text = _text(record.get(columns.text), columns.text, vector is None) if "texts" in has else None
+            vector = _vector(record.get(columns.vector or ""), self.file.dim) if "vectors" in has else None
+            name = _string(as_id(record.get(columns.id or "")), "bad_id", columns.id) if "ids" in has else ""
+            tenant = _string(record.get(columns.tenant or ""), "bad_tenant", columns.tenant) if "tenants" in has else ""
+            text = _text(record.get(columns.text or ""), columns.text, vector is None) if "texts" in has else None
         except BadLine as bad:
             self.rejected.append(Rejected(self.file.path, row, bad.reason, bad.detail))
             return

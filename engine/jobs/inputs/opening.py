@@ -115,7 +115,7 @@ def _opened(path: Path, kind: str, options: InputOptions) -> InputFile:
 
 
 def _refuse_mixed(files: list[InputFile]) -> None:
-    """Refuse files of vectors beside files of texts, of several dimensions or dtypes, some with ids and some without."""
+    """Refuse vectors beside texts, several dimensions, and ids or tenants in some of the files only."""
     first: dict[str, tuple[object, InputFile]] = {}
     for file in files:
         if not file.has:

@@ -236,9 +236,7 @@ def _columns(arrow: Any, path: Path, schema: Any, options: InputOptions) -> Colu
     texts = [name for name, kind in plain.items() if kinds.is_string(kind) or kinds.is_large_string(kind)]
     possible = {
         "id": [*texts, *(name for name, kind in plain.items() if kinds.is_integer(kind))],
-        "vector": [
-            name for name, kind in plain.items() if _is_list(arrow, kind) and _is_number(arrow, kind.value_type)
-        ],
+        "vector": [name for name, kind in plain.items() if _is_vector(arrow, kind)],
         "text": texts,
     }
     found = chosen(path, options, schema.names, possible)
@@ -256,6 +254,10 @@ def _columns(arrow: Any, path: Path, schema: Any, options: InputOptions) -> Colu
 def _is_list(arrow: Any, kind: Any) -> bool:
     kinds = arrow.types
     return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind))
+
+
+def _is_vector(arrow: Any, kind: Any) -> bool:
+    return _is_list(arrow, kind) and _is_number(arrow, kind.value_type)
 
 
 def _is_number(arrow: Any, kind: Any) -> bool:

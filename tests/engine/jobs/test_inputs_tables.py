@@ -100,7 +100,8 @@ def test_metadata_of_every_type(tmp_path, kind):
     moment = datetime(2020, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
     columns = {
         "flag": [True], "number": [1.5], "tags": [["a", "b"]], "day": [date(2020, 1, 2)],
-        "nano": pa.array([1_000_001], pa.timestamp("ns")), "paris": pa.array([moment], pa.timestamp("us", "Europe/Paris")),
+        "nano": pa.array([1_000_001], pa.timestamp("ns")),
+        "paris": pa.array([moment], pa.timestamp("us", "Europe/Paris")),
         "metadata": [json.dumps({"inner": 1})], "text": ["t"], "lists": [[1.0]], "deep": [{"a": 1}],
     }  # fmt: skip
     path, name = put(tmp_path, pa.table(columns), kind)
@@ -193,7 +194,7 @@ def test_damaged_files_raise_nothing_of_their_own(tmp_path, kind, data):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
         file = open_table(path, name, DEFAULT)
-        rows, _, rejected = read(file.blocks(4))
+        rows, _, rejected = read(file.blocks(1 << 20))
     except ramet.RametError as error:
         assert path.name in str(error)
     else:
