@@ -72,6 +72,22 @@ def plant(centroids: FloatArray, seed: int) -> Tree:
     return _tree(leaves, group_navigator(leaves, centres, groups[order]), order)
 
 
+def in_order(centroids: FloatArray, seed: int) -> Tree:
+    """The tree of posting cells that are in file order already, as those of a stretch of a larger tree are.
+
+    Parameters
+    ----------
+    centroids : float32 array (n, dim)
+    seed : int
+        For the grouping.
+    """
+    order = np.arange(len(centroids))
+    if len(centroids) <= defaults.FLAT_CELLS:
+        return _tree(centroids, flat_navigator(centroids), order)
+    centres = group_centres(centroids, seed)
+    return _tree(centroids, group_navigator(centroids, centres, home_groups(centroids, centres)), order)
+
+
 def _tree(leaves: FloatArray, navigator: GroupNavigator, order: npt.NDArray[np.int64]) -> Tree:
     """Bisect the posting cells and put the parts together."""
     n = len(leaves)

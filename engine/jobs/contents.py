@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ramet.engine.contents import Content, Contents
-from ramet.engine.embedding import TextEmbedder
 from ramet.engine.jobs.assigning import assigned_dtype
 from ramet.engine.jobs.placing import Places
 from ramet.engine.jobs.work import I64, Work
@@ -39,8 +38,8 @@ class ContentStage:
     Parameters
     ----------
     work : Work
-    embedder : TextEmbedder, optional
-        That made the vectors.
+    identity : str, optional
+        Of the model that made the vectors.
     projection : Projection, optional
         That made the token codes.
     """
@@ -48,9 +47,9 @@ class ContentStage:
     name = "contents"
     in_order = True
 
-    def __init__(self, work: Work, embedder: TextEmbedder | None, projection: Projection | None) -> None:
+    def __init__(self, work: Work, identity: str | None, projection: Projection | None) -> None:
         self._work = work
-        self._embedder = embedder
+        self._identity = identity
         self._projection = projection
 
     def prepare(self) -> None:
@@ -59,6 +58,11 @@ class ContentStage:
     @cached_property
     def _n_stretches(self) -> int:
         return -(-self._work.n_rows // ROWS_TOGETHER)
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether this is no shard, or the first one: it takes the records that have no nearest cell."""
+        return self._work.part is None or self._work.part.first_group == 0
 
     @property
     def _needed(self) -> bool:
@@ -100,8 +104,8 @@ class ContentStage:
         first = unit * ROWS_TOGETHER
         rows = self._rows_read(first, min(first + ROWS_TOGETHER, work.n_rows))
         found = contents_of(work, rows)
-        if unit == 0 and self._embedder is not None:
-            writer.set_meta(MODEL, self._embedder.identity)
+        if unit == 0 and self._identity is not None:
+            writer.set_meta(MODEL, self._identity)
             if self._projection is not None:
                 self._projection.bind(writer)
         columns = [[one[i] for one in found] for i in range(3)]
@@ -132,11 +136,11 @@ class ContentStage:
     def _add_bare(self, store: Store) -> None:
         """Chunks in which the embedder knows no word: they are found by words only."""
         live, settings = Live(store, self._work.plan.settings), self._work.plan.settings
-        if self._work.read["n_bare"]:
+        if self._work.read["n_bare"] and self._is_first:
             for block in self._work.blocks:
-                if not self._work.place.has(f"read/{block.name}.bare"):
+                if not self._work.source.has(f"read/{block.name}.bare"):
                     continue
-                found = pickle.loads((self._work.place.path / f"read/{block.name}.bare").read_bytes())
+                found = pickle.loads((self._work.source.path / f"read/{block.name}.bare").read_bytes())
                 columns = {name: [one[name] for one in found] for name in ("id", "text", "metadata")}
                 owners = [one["tenant"] or self._work.plan.tenant for one in found]
                 records = checked(columns["id"], None, columns["text"], columns["metadata"], owners, settings)
@@ -168,12 +172,12 @@ def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:
     bounds = np.searchsorted(rows[order], firsts)
     for number in np.flatnonzero(np.diff(bounds)).tolist():
         block = work.blocks[number]
-        if not work.place.has(f"read/{block.name}.content_ends"):
+        if not work.source.has(f"read/{block.name}.content_ends"):
             continue
-        ends = work.place.get_array(f"read/{block.name}.content_ends", np.int64)
+        ends = work.source.get_array(f"read/{block.name}.content_ends", np.int64)
         starts = np.concatenate([[0], ends[:-1]])
         places = order[bounds[number] : bounds[number + 1]]
-        with open(work.place.path / f"read/{block.name}.contents", "rb") as file:
+        with open(work.source.path / f"read/{block.name}.contents", "rb") as file:
             for at, local in zip(places.tolist(), (rows[places] - block.first_row).tolist(), strict=True):
                 file.seek(int(starts[local]))
                 out[at] = pickle.loads(file.read(int(ends[local] - starts[local])))

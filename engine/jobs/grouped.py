@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.jobs.work import I64, KEY, Work, joined, units_of
+from ramet.engine.jobs.work import I64, KEY, Part, Work, joined, units_of
 
 
 class Stretch(NamedTuple):
@@ -31,10 +31,14 @@ class Grouped:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._counts = np.stack(
-            [work.place.get_array(f"group/{unit:06d}.counts", np.int64) for unit in range(len(work.blocks))]
+        part = work.part or Part("group", 0, -1, len(work.blocks))
+        self._place, self._folder = work.source, part.folder
+        every = np.stack(
+            [work.source.get_array(f"{part.folder}/{unit:06d}.counts", np.int64) for unit in range(part.n_files)]
         )
-        self._starts = np.cumsum(self._counts, axis=1) - self._counts
+        groups = slice(part.first_group, part.last_group if part.last_group >= 0 else every.shape[1])
+        self._counts = every[:, groups]
+        self._starts = (np.cumsum(every, axis=1) - every)[:, groups]
         self.sizes: I64 = self._counts.sum(axis=0)
         """Records of each group."""
 
@@ -44,9 +48,9 @@ class Grouped:
 
     def keys(self, stretch: Stretch) -> npt.NDArray[np.void]:
         """Keys (`KEY`) of the records of a stretch, in the order of their vectors."""
-        files = (f"group/{unit:06d}.keys" for unit in range(len(self._counts)))
+        files = (f"{self._folder}/{unit:06d}.keys" for unit in range(len(self._counts)))
         parts = [
-            self._work.place.get_array(file, KEY, a, n)
+            self._place.get_array(file, KEY, a, n)
             for file, (a, n) in zip(files, self._slices(stretch), strict=True)
             if n
         ]
@@ -54,10 +58,9 @@ class Grouped:
 
     def vectors(self, stretch: Stretch) -> npt.NDArray[Any]:
         """Vectors of the records of a stretch, (n, dim) in the collection's dtype."""
-        settings = self._work.plan.settings
-        parts = [
-            self._work.vectors(f"group/{unit:06d}.vecs", a, n) for unit, (a, n) in enumerate(self._slices(stretch)) if n
-        ]
+        settings, taken = self._work.plan.settings, enumerate(self._slices(stretch))
+        files = ((f"{self._folder}/{unit:06d}.vecs", a, n) for unit, (a, n) in taken if n)
+        parts = [self._work.vectors(file, a, n, self._place) for file, a, n in files]
         return joined(parts, np.empty((0, settings.dim), settings.dtype))
 
     def pieces(self, group: int, most: int) -> Iterator[npt.NDArray[Any]]:
@@ -66,7 +69,7 @@ class Grouped:
             yield self.vectors(stretch)
 
     def each(self, first: int, last: int, most: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        """Pieces of some groups that are read together, group by group; a group of over ``most`` rows piece by piece."""
+        """Pieces of some groups that are read together, by group; a group of over ``most`` rows piece by piece."""
         size = int(self.sizes[first:last].sum())
         if size > most:
             for group in range(first, last):

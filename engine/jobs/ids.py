@@ -48,7 +48,7 @@ class Ids:
         return EncodedIds(encoded=out, lengths=lengths)
 
     def _of_block(self, number: int, local: I64) -> list[bytes]:
-        name, place = self._facts[number]["name"], self._work.place
+        name, place = self._facts[number]["name"], self._work.source
         if self._facts[number]["has_ids"]:
             ends = place.get_array(f"read/{name}.idx", np.int64)
             content = (place.path / f"read/{name}.ids").read_bytes()

@@ -15,22 +15,18 @@ from typing import Any
 
 from ramet.engine.builder import one_blas_thread
 from ramet.engine.errors import ArgumentError, CollectionExistsError
-from ramet.engine.jobs.assigning import AssignStage
-from ramet.engine.jobs.catalog import CatalogStage
 from ramet.engine.jobs.cells import CellStage, RefineStage
-from ramet.engine.jobs.contents import ContentStage
 from ramet.engine.jobs.dropping import DropStage
 from ramet.engine.jobs.errors import JobExistsError, JobMismatchError, JobRunningError
-from ramet.engine.jobs.filling import FillStage
 from ramet.engine.jobs.grouping import GroupStage
 from ramet.engine.jobs.inputs.blocks import InputFile
-from ramet.engine.jobs.measuring import MeasureStage
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import Plan
 from ramet.engine.jobs.planting import PlantStage
 from ramet.engine.jobs.reading import ReadStage
 from ramet.engine.jobs.report import JobReport, report_of, write_report
-from ramet.engine.jobs.rows import RowStage
+from ramet.engine.jobs.shard_job import stages_from_cuts
+from ramet.engine.jobs.splitting import ShardStage, SplitStage
 from ramet.engine.jobs.stages import Told, on, run_stage
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
@@ -51,6 +47,10 @@ class Task:
     on_error: str
     texts: Texts
     """What makes vectors of texts; nothing where the input has vectors."""
+    shards: int | None = None
+    """Of a sharded collection; None: a collection in one piece."""
+    ray: str | None = None
+    """Where units run: "auto", or the address of a Ray cluster; None: on threads of this process."""
 
 
 def place_beside(out: Path) -> Path:
@@ -104,7 +104,7 @@ def _begun(path: Path, task: Task) -> Iterator[Work]:
         asked = _described(task)
         if place.has("job.json"):
             known = place.get_json("job.json")
-            for name in ("inputs", "decided", "on_error", "texts"):
+            for name in ("inputs", "decided", "on_error", "texts", "shards"):
                 if known[name] != asked[name]:
                     raise JobMismatchError(path, f"{name} {known[name]}, and not {asked[name]}")
         else:
@@ -121,7 +121,7 @@ def _described(task: Task) -> dict[str, Any]:
     named = repr(([(Path(one["path"]).name, one["bytes"]) for one in inputs], decided, task.texts.facts)).encode()
     return {
         "inputs": inputs, "decided": decided, "plan": task.plan.to_json(), "on_error": task.on_error,
-        "texts": task.texts.facts, "created_with": _release(),
+        "texts": task.texts.facts, "shards": task.shards, "created_with": _release(),
         "collection": f"{checksum(named):016x}{checksum(b'2', named):016x}",
     }  # fmt: skip
 
@@ -153,13 +153,11 @@ def _run(work: Work, task: Task, told: Told) -> None:
             lambda: CellStage(work),
             lambda: RefineStage(work, pool),
             lambda: PlantStage(work),
-            lambda: AssignStage(work),
-            lambda: RowStage(work),
-            lambda: FillStage(work),
-            lambda: CatalogStage(work),
-            lambda: ContentStage(work, task.texts.embedder, task.texts.stored(work.place)),
-            lambda: MeasureStage(work),
         ]
+        if task.shards is None:
+            stages += stages_from_cuts(work, task.texts.facts.get("model"))
+        else:
+            stages += [lambda: SplitStage(work), lambda: ShardStage(work)]
         for made in stages:
             run_stage(work, made(), units, told)
             if work.place.has("read.json") and work.n_read == 0:

@@ -62,6 +62,8 @@ class CellTree:
         From the root downwards, as long as a part has more rows than an online list is split at, so that a small
         tenant has one list and a large one those of the leaves.
         """
+        if not len(leaves):
+            return np.empty(0, np.uint32)
         held = self._held(leaves, counts)
         out, waiting = list[int](), [0]
         while waiting:

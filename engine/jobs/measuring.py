@@ -64,8 +64,11 @@ class MeasureStage:
             searcher = Searcher(snapshot, work.plan.settings, member)
             if len(truth.queries):
                 own, distances = truth.found(len(Places(work).buckets))
-                queries: FloatArray = truth.queries.astype("float32")
-                points = measure_against(searcher, queries, distances, own_rows=own, n_threads=work.plan.workers)
+                mine = own >= 0  # of a shard: those of its own rows
+                queries: FloatArray = truth.queries[mine].astype("float32")
+                points = measure_against(
+                    searcher, queries, distances[mine], own_rows=own[mine], n_threads=work.plan.workers
+                )
         curve = RecallCurve(points, searcher.n_lists)
         if not stored:
             with store.write() as writer:

@@ -83,6 +83,10 @@ class Plan:
         """The same with another number of workers."""
         return replace(self, workers=workers)
 
+    def with_share(self, among: int) -> Plan:
+        """The plan of one of several jobs that run side by side in one process and share its memory."""
+        return replace(self, memory=taken_bytes() + (self.memory - taken_bytes()) // among)
+
     def n_cells(self, n_rows: int) -> int:
         """Posting cells to expect."""
         return max(1, round(1.1 * n_rows / self.cluster.list_size))

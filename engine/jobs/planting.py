@@ -1,4 +1,4 @@
-"""Stage *plant*: the tree over the posting cells, and the posting lists of every tenant."""
+"""Stages *plant* and *cut*: the tree over the posting cells, and the posting lists of every tenant."""
 
 from __future__ import annotations
 
@@ -27,9 +27,53 @@ KEPT_BYTES = 32 << 20
 
 
 class PlantStage:
-    """One unit plants the tree; with several tenants further ones count their rows, a stretch of groups each."""
+    """One unit."""
 
     name = "plant"
+    in_order = True
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def n_units(self) -> int:
+        """The tree."""
+        return 1
+
+    def is_done(self, unit: int) -> bool:
+        """Whether the tree is there."""
+        return self._work.place.has("tree/first_leaf")
+
+    def weight(self, unit: int) -> int:
+        """Cells cost, and not records."""
+        return 0
+
+    def run(self, unit: int) -> None:
+        """Plant the tree over the cells of the last step."""
+        work = self._work
+        steps = work.plan.cluster.lloyd_steps
+        last = next(step for step in range(steps + 8, -1, -1) if work.place.has(f"refine/{step}.groups"))
+        tree = plant(load_cells(work, last)[0], work.plan.cluster.seed)
+        work.place.put_array("tree/parents", tree.parents)
+        work.place.put_array("tree/levels", tree.levels)
+        work.place.put_array("tree/vecs", tree.centroids)
+        work.place.put_bytes("tree/navigator", tree.navigator.to_bytes())
+        work.place.put_json("tree/first_leaf", tree.first_leaf)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
+        """The cells stand in the tree now."""
+        self._work.place.drop("refine")
+
+
+class CutStage:
+    """One unit: the posting cells of every tenant."""
+
+    name = "cut"
     in_order = True
 
     def __init__(self, work: Work) -> None:
@@ -44,34 +88,19 @@ class PlantStage:
         return Grouped(self._work)
 
     def n_units(self) -> int:
-        """The tree, and the cuts."""
-        return 2
+        """All tenants."""
+        return 1
 
     def is_done(self, unit: int) -> bool:
-        """Whether the tree, or the cuts, are there."""
-        return self._work.place.has(("tree/first_leaf", "tree/cuts")[unit])
+        """Whether the cuts are there."""
+        return self._work.place.has("tree/cuts")
 
     def weight(self, unit: int) -> int:
-        """Records looked at."""
-        return self._work.n_rows if unit and len(self._work.tenants) > 1 else 0
+        """Records counted: those of one tenant need not be."""
+        return self._work.n_rows if len(self._work.tenants) > 1 else 0
 
     def run(self, unit: int) -> None:
-        """Plant, or cut."""
-        (self._plant, self._cut)[unit]()
-
-    def _plant(self) -> None:
-        work = self._work
-        steps = work.plan.cluster.lloyd_steps
-        last = next(step for step in range(steps + 8, -1, -1) if work.place.has(f"refine/{step}.groups"))
-        tree = plant(load_cells(work, last)[0], work.plan.cluster.seed)
-        work.place.put_array("tree/parents", tree.parents)
-        work.place.put_array("tree/levels", tree.levels)
-        work.place.put_array("tree/vecs", tree.centroids)
-        work.place.put_bytes("tree/navigator", tree.navigator.to_bytes())
-        work.place.put_json("tree/first_leaf", tree.first_leaf)
-
-    def _cut(self) -> None:
-        """One tenant has the leaves; of several, each has a cut of its own."""
+        """Cut the tree for every tenant; one that is alone has the leaves."""
         work, planted = self._work, Planted(self._work)
         leaves = np.arange(planted.first_leaf, len(planted.parents), dtype=np.uint32)
         if len(work.tenants) == 1:
@@ -105,8 +134,7 @@ class PlantStage:
         """Nothing is left to do."""
 
     def clean(self) -> None:
-        """The cells stand in the tree now."""
-        self._work.place.drop("refine")
+        """Nothing is left over."""
 
 
 def _summed(table: I64) -> I64:

@@ -51,7 +51,7 @@ class Truth:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self.queries: npt.NDArray[Any] = work.vectors("truth/vecs")
+        self.queries: npt.NDArray[Any] = work.vectors("truth/vecs", place=work.source)
         self._metric = work.plan.settings.metric
         self._points = in_working_space(self.queries, self._metric.unit)
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ class Truth:
 
     def _own_rows(self) -> npt.NDArray[np.int64]:
         """Row of the collection that each query is."""
-        read = self._work.place.get_array("truth/rows", np.int64)
+        read = self._work.source.get_array("truth/rows", np.int64)
         out, first, unit = np.full(len(read), -1, np.int64), 0, 0
         from ramet.engine.jobs.assigning import assigned_dtype
 

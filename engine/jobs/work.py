@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,15 @@ class BlockFacts:
     """Number of its first record."""
 
 
+class Part(NamedTuple):
+    """Groups of rows in files of another job."""
+
+    folder: str
+    first_group: int
+    last_group: int
+    n_files: int
+
+
 class Work:
     """One job.
 
@@ -46,12 +55,17 @@ class Work:
     def __init__(self, place: Place, plan: Plan) -> None:
         self.place = place
         self.plan = plan
+        self.source = place
+        """Where what was read is: of a shard, in the directory of the whole job."""
 
     @classmethod
     def opened(cls, path: Path) -> Work:
         """The job in a directory."""
         place = Place(path)
-        return cls(place, Plan.from_json(place.get_json("job.json")["plan"]))
+        work = cls(place, Plan.from_json(place.get_json("job.json")["plan"]))
+        if work.part is not None:
+            work.source = Place(path.parent)
+        return work
 
     @cached_property
     def job(self) -> dict[str, Any]:
@@ -72,7 +86,7 @@ class Work:
     @cached_property
     def read(self) -> dict[str, Any]:
         """What the read stage found."""
-        found: dict[str, Any] = self.place.get_json("read.json")
+        found: dict[str, Any] = self.source.get_json("read.json")
         return found
 
     @cached_property
@@ -93,12 +107,26 @@ class Work:
     def dropped(self) -> I64:
         """Numbers of records read whose id an earlier one has, rising."""
         name = "read/dropped"
-        return self.place.get_array(name, np.int64) if self.place.has(name) else np.empty(0, np.int64)
+        return self.source.get_array(name, np.int64) if self.source.has(name) else np.empty(0, np.int64)
 
-    @property
+    @cached_property
+    def part(self) -> Part | None:
+        """Of a shard: which files of rows it reads, and what of them."""
+        stored = self.job.get("part")
+        return None if stored is None else Part(stored["folder"], *stored["groups"], stored["files"])
+
+    @cached_property
     def n_rows(self) -> int:
         """Rows of the collection."""
-        return self.n_read - len(self.dropped)
+        if self.part is None:
+            return self.n_read - len(self.dropped)
+        if self.place.has("rows.json"):
+            return int(self.place.get_json("rows.json"))
+        files = (f"{self.part.folder}/{unit:06d}.counts" for unit in range(self.part.n_files))
+        groups = slice(self.part.first_group, self.part.last_group)
+        n_rows = sum(int(self.source.get_array(file, np.int64)[groups].sum()) for file in files)
+        self.place.put_json("rows.json", n_rows)
+        return n_rows
 
     @property
     def tenants(self) -> list[str]:
@@ -109,16 +137,16 @@ class Work:
     @cached_property
     def block_rows(self) -> int:
         """Rows that a unit of work holds."""
-        return self.plan.block_rows(self.n_read)
+        return self.plan.block_rows(self.n_rows)
 
     def vectors_of_block(self, block: BlockFacts) -> npt.NDArray[Any]:
         """Vectors of a block, (n, dim) in the collection's dtype."""
-        return self.vectors(f"read/{block.name}.vecs")
+        return self.vectors(f"read/{block.name}.vecs", place=self.source)
 
-    def vectors(self, name: str, first: int = 0, n: int = -1) -> npt.NDArray[Any]:
+    def vectors(self, name: str, first: int = 0, n: int = -1, place: Place | None = None) -> npt.NDArray[Any]:
         """Rows of a file of vectors, (n, dim) in the collection's dtype."""
         dim, kind = self.plan.settings.dim, self.plan.settings.dtype
-        flat = self.place.get_array(name, kind, first * dim, -1 if n < 0 else n * dim)
+        flat = (place or self.place).get_array(name, kind, first * dim, -1 if n < 0 else n * dim)
         return flat.reshape(-1, dim)
 
 

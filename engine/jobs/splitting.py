@@ -1,0 +1,172 @@
+"""Stage *split*: for a sharded collection, every row goes to the shard of its nearest cell.
+
+The leaves are cut into as many stretches as there are shards, each with like numbers of rows. A shard is then built as
+a collection of its own, from the rows that this stage left for it, so shards can be built side by side.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from ramet.engine.jobs.grouped import Grouped, Stretch
+from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.planting import Planted
+from ramet.engine.jobs.work import I64, Work, in_working_space
+from ramet.index.kernels import plan as plans
+from ramet.index.tree import in_order
+
+LEAVES_TOGETHER = 64
+"""Leaves whose rows a shard reads together."""
+
+FOLDER = "split"
+
+
+class SplitStage:
+    """Units are stretches of groups."""
+
+    name = FOLDER
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def prepare(self) -> None:
+        """Load what all units share."""
+        _ = self.planted.navigator, self.stretches
+
+    @cached_property
+    def planted(self) -> Planted:
+        """The tree over all rows."""
+        return Planted(self._work)
+
+    @cached_property
+    def grouped(self) -> Grouped:
+        """The rows by group."""
+        return Grouped(self._work)
+
+    @cached_property
+    def stretches(self) -> list[Stretch]:
+        """Records of each unit."""
+        return self.grouped.stretches(self._work.block_rows)
+
+    def n_units(self) -> int:
+        """Stretches."""
+        return len(self.stretches)
+
+    def is_done(self, unit: int) -> bool:
+        """Whether the rows of a stretch are sorted by leaf."""
+        return self._work.place.has(f"{FOLDER}/{unit:06d}.counts")
+
+    def weight(self, unit: int) -> int:
+        """Records of a stretch."""
+        return self.stretches[unit].b - self.stretches[unit].a
+
+    def run(self, unit: int) -> None:
+        """Sort the rows of a stretch by their nearest leaf."""
+        work, stretch = self._work, self.stretches[unit]
+        keys, vectors = self.grouped.keys(stretch), self.grouped.vectors(stretch)
+        points = in_working_space(vectors, work.plan.settings.metric.unit)
+        found = self.planted.navigator.nearest(points, 1, plans.L2)[:, 0]
+        leaves = (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        order = np.lexsort((keys["row"], leaves))
+        n_leaves = len(self.planted.parents) - self.planted.first_leaf
+        work.place.put_array(f"{FOLDER}/{unit:06d}.keys", keys[order])
+        work.place.put_array(f"{FOLDER}/{unit:06d}.vecs", vectors[order])
+        counts = np.bincount(leaves, minlength=n_leaves)
+        work.place.put_array(f"{FOLDER}/{unit:06d}.leaves", counts.astype("<u4"))
+        groups = np.add.reduceat(counts, np.arange(0, n_leaves, LEAVES_TOGETHER))
+        work.place.put_array(f"{FOLDER}/{unit:06d}.counts", groups.astype("<i8"))
+
+    def finish(self) -> None:
+        """Say which leaves, and so which rows, each shard has, and begin its job."""
+        work, leaves = self._work, self.planted.centroids[self.planted.first_leaf :]
+        rows = np.zeros(len(leaves), np.int64)
+        for unit in range(self.n_units()):
+            rows += work.place.get_array(f"{FOLDER}/{unit:06d}.leaves", np.uint32)
+        edges = shard_edges(rows, work.job["shards"])
+        for shard, (first, last) in enumerate(pairwise(edges)):
+            _begin(work, shard, leaves[first:last], (first, last), self.n_units())
+        work.place.put_json("shards.json", [[int(a), int(b)] for a, b in pairwise(edges)])
+
+    def clean(self) -> None:
+        """The rows by group are not needed any more."""
+        self._work.place.drop("group")
+
+
+def shard_edges(rows: I64, n_shards: int) -> list[int]:
+    """First leaf of each shard and the number of leaves: whole stretches, with like numbers of rows.
+
+    There are fewer shards than asked for when there are not as many stretches of leaves.
+    """
+    blocks = np.add.reduceat(rows, np.arange(0, len(rows), LEAVES_TOGETHER))
+    ends = np.cumsum(blocks)
+    wanted = ends[-1] * np.arange(1, n_shards) / n_shards
+    cuts = np.unique(np.clip(np.searchsorted(ends, wanted) + 1, 1, len(blocks) - 1)) if len(blocks) > 1 else []
+    return [0, *(int(cut) * LEAVES_TOGETHER for cut in cuts), len(rows)]
+
+
+def name_of(shard: int) -> str:
+    """Folder of a shard."""
+    return f"shard-{shard:04d}"
+
+
+def _begin(work: Work, shard: int, leaves: npt.NDArray[np.float32], edges: tuple[int, int], n_units: int) -> None:
+    """Leave what the job of a shard begins with: its tree, and where its rows are."""
+    place = Place(work.place.path / name_of(shard))
+    tree = in_order(leaves, work.plan.cluster.seed)
+    place.put_array("tree/parents", tree.parents)
+    place.put_array("tree/levels", tree.levels)
+    place.put_array("tree/vecs", tree.centroids)
+    place.put_bytes("tree/navigator", tree.navigator.to_bytes())
+    place.put_json("tree/first_leaf", tree.first_leaf)
+    first, last = edges[0] // LEAVES_TOGETHER, -(-edges[1] // LEAVES_TOGETHER)
+    collection = f"{int(work.job['collection'], 16) ^ (shard + 1):032x}"
+    place.put_json(
+        "job.json",
+        {**work.job, "collection": collection, "part": {"folder": FOLDER, "groups": [first, last], "files": n_units}},
+    )
+
+
+class ShardStage:
+    """Units are shards; each is a job of its own, whose stages leave their units behind."""
+
+    name = "shards"
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    @cached_property
+    def _edges(self) -> list[list[int]]:
+        found: list[list[int]] = self._work.place.get_json("shards.json")
+        return found
+
+    def n_units(self) -> int:
+        """Shards."""
+        return len(self._edges)
+
+    def is_done(self, unit: int) -> bool:
+        """Whether a shard is built."""
+        return self._work.place.has(f"{name_of(unit)}/built")
+
+    def weight(self, unit: int) -> int:
+        """Rows of a shard."""
+        return Work.opened(self._work.place.path / name_of(unit)).n_rows
+
+    def run(self, unit: int) -> None:
+        """Build a shard, from where it is."""
+        from ramet.engine.jobs.shard_job import run_shard  # which runs stages, as this is one
+
+        run_shard(self._work.place.path / name_of(unit), self._work.plan.workers)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def clean(self) -> None:
+        """The shards have their rows."""
+        self._work.place.drop(FOLDER)
