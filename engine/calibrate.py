@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,21 +46,43 @@ def measure(
     list of (k, nprobe, mean recall, standard error)
     """
     extra = 0 if own_rows is None else 1
-    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= searcher.n_records // 2]
-    depth = min(ks[-1] + extra, searcher.n_records)
-    if depth - extra < ks[0]:
+    ks, depth = depths(searcher.n_records, extra)
+    if not ks:
         return []
     residency = Residency()
 
-    def distances(nprobe: int, exact: bool = False) -> npt.NDArray[np.float32]:
+    def distances(nprobe: int, exact: bool) -> npt.NDArray[np.float32]:
         found = searcher.search(queries, depth, nprobe, exact=exact, residency=residency, n_threads=n_threads)
         return _others(*found, own_rows)
 
-    truth = distances(searcher.n_lists, exact=True)
+    return curve_points(distances, ks, searcher.n_lists, enough)
+
+
+def depths(n_records: int, extra: int = 0) -> tuple[list[int], int]:
+    """Values of k to measure at, none when there are too few records; and how many neighbours that takes."""
+    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= n_records // 2]
+    depth = min(ks[-1] + extra, n_records)
+    return (ks if depth - extra >= ks[0] else []), depth
+
+
+def curve_points(
+    distances: Callable[[int, bool], npt.NDArray[np.float32]],
+    ks: Sequence[int],
+    n_lists: int,
+    enough: Mapping[int, float] = ENOUGH,
+) -> list[tuple[int, int, float, float]]:
+    """Points of a curve, from what a search finds.
+
+    Parameters
+    ----------
+    distances : callable
+        Distances (n, depth) found with a number of probes, or exactly; ascending, infinite where fewer were found.
+    """
+    truth = distances(n_lists, True)
     limits = {k: truth[:, k - 1] + np.abs(truth[:, k - 1]) * TOLERANCE + 1e-9 for k in ks}
     points: list[tuple[int, int, float, float]] = []
-    for nprobe in [p for p in GRID if p < searcher.n_lists]:
-        seen = distances(nprobe)
+    for nprobe in [p for p in GRID if p < n_lists]:
+        seen = distances(nprobe, False)
         for k in ks:
             found = (seen[:, :k] <= limits[k][:, None]).mean(axis=1)
             points.append((k, nprobe, float(found.mean()), float(found.std() / len(found) ** 0.5)))

@@ -15,6 +15,7 @@ from ramet.engine.collection import Collection
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, CollectionExistsError, UnknownCollectionError
 from ramet.engine.settings import Settings
+from ramet.engine.sharded.manifest import is_sharded
 from ramet.storage.errors import AccessError, ExistsError, MissingError
 from ramet.storage.format import CATALOG
 from ramet.storage.store import Store
@@ -118,7 +119,7 @@ class Database:
         try:
             Store.create(path, settings.to_storage()).close()
         except ExistsError as error:
-            if not (path / CATALOG).is_file():
+            if not _is_collection(path):
                 raise CollectionExistsError(
                     f"{path} exists and is not a collection; choose another name or remove it"
                 ) from error
@@ -162,27 +163,35 @@ class Database:
     def is_open(self, name: str, collection: Collection) -> bool:
         """Tell whether `collection` of this name would return this very object; costs one stat."""
         found = self._open.get(name)
-        return found is collection and not found.closed and found._store.is_current()
+        return found is collection and not found.closed and found._opened.is_current()
 
     def _opened(self, name: str) -> Collection:
         """The collection that is open under this name, or was closed until now."""
         found = self._open.get(name)
         if found is not None and not found.closed:
-            if found._store.is_current():  # both classes are one unit
+            if found._opened.is_current():  # both classes are one unit
                 return found
             self._forget(name)  # another process deleted it, and may have made another one
         path = self._path(name)
         try:
-            store = Store.open(path)
+            fresh = self._at(path)
         except MissingError as error:
             raise self._unknown(name) from error
         with self._lock:
             found = self._open.get(name)
             if found is None or found.closed:
-                found = self._open[name] = Collection(store)
+                found = self._open[name] = fresh
             else:
-                store.close()  # another thread was faster
+                fresh.close()  # another thread was faster
         return found
+
+    def _at(self, path: Path) -> Collection:
+        """Open what is at a path."""
+        if is_sharded(path):
+            from ramet.engine.sharded.collection import ShardedCollection  # few databases have one
+
+            return ShardedCollection(path)
+        return Collection(Store.open(path))
 
     def __getitem__(self, name: str) -> Collection:
         return self.collection(name)
@@ -235,6 +244,10 @@ class Database:
         path = self._path(name)
         if not path.is_dir():
             raise self._unknown(name)
+        if is_sharded(path):
+            from ramet.engine.sharded.verify import verify_shards
+
+            return verify_shards(path)
         try:
             return verify_path(path)
         except MissingError as error:
@@ -275,14 +288,14 @@ class Database:
 def _is_collection(path: Path) -> bool:
     """Whether there is a collection at a path; what nobody may look into, such as ``lost+found``, is none."""
     try:
-        return (path / CATALOG).is_file()
+        return (path / CATALOG).is_file() or is_sharded(path)
     except OSError:
         return False
 
 
 def _prepare(path: Path, create: bool) -> None:
     """Make the directory of a database, or refuse the path."""
-    if (path / CATALOG).is_file():
+    if _is_collection(path):
         raise ArgumentError(
             "path", f"{path} is a collection, not a database; connect to {path.parent} and open {path.name!r}"
         )
