@@ -133,7 +133,7 @@ class _Fused(Merged):
         self.found = []
         for i, (near, words) in enumerate(zip(dense.found, worded.found, strict=True)):
             kept = near if known is None or known[i] else []
-            self.found.append(self._fused(kept, [(d, part + shift, *at) for d, part, *at in words], question))
+            self.found.append(self._fused(kept, [(d, part + shift, row, at) for d, part, row, at in words], question))
 
     def _fused(
         self, near: list[tuple[float, int, int, int]], words: list[tuple[float, int, int, int]], question: Question

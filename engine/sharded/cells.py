@@ -47,7 +47,7 @@ class SharedCells:
         return cells[:, 0].astype(np.int64)
 
     def near(self, queries: Floats, n: int) -> I64:
-        """The ``n`` cells nearest to each query, nearest first, (n_queries, min(n, cells)); -1 where there are fewer."""
+        """The ``n`` cells nearest to each query, nearest first, (n_queries, min(n, cells)); -1: there are fewer."""
         keys = self._navigator.nearest(self._points(queries), n, self._settings.metric.number)
         found: I64 = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
         found[keys == np.uint64(0xFFFFFFFFFFFFFFFF)] = -1

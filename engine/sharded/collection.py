@@ -13,7 +13,6 @@ from ramet.engine.collection import Collection
 from ramet.engine.contents import Content
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError
-from ramet.engine.explain import Explanation
 from ramet.engine.filters import Filters
 from ramet.engine.hits import AddReport, BuildReport, CurvePoint, Floats, Hits, Reads, Records
 from ramet.engine.opened import Opened

@@ -1,4 +1,4 @@
-"""Where the shards are: in this process. (`ramet.engine.sharded.actors`: in others.)"""
+"""Where the shards are: in this process, or (`ramet.engine.sharded.actors`) in others."""
 
 from __future__ import annotations
 

@@ -30,6 +30,11 @@ FORMAT = 1
 Floats = npt.NDArray[np.float32]
 
 
+def new_identity() -> str:
+    """An identity that no other collection has."""
+    return uuid.uuid4().hex
+
+
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
     """One shard: the directory ``name``, and the cells ``first_cell .. last_cell`` (the last one excluded)."""
@@ -54,7 +59,7 @@ class Manifest:
     generation: int = 0
     next_number: int = 0
     """Number of the next shard that is made."""
-    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+    identity: str = field(default_factory=new_identity)
     """Tells collections that had the same path one after the other apart."""
     curves: dict[str, Any] = field(default_factory=dict)
     """Of tenants whose recall was measured over all shards, as `ramet.engine.curves` stores a curve."""

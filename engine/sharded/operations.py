@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +25,9 @@ from ramet.engine.sharded.adding import projection_of
 from ramet.engine.sharded.cells import SharedCells
 from ramet.engine.sharded.hosts import LocalHost
 from ramet.engine.sharded.manifest import (
-    CELLS,
     Manifest,
     ShardEntry,
+    new_identity,
     read_cells,
     read_manifest,
     write_cells,
@@ -36,9 +36,10 @@ from ramet.engine.sharded.manifest import (
 from ramet.engine.sharded.opened import ShardedStore, Shards
 from ramet.engine.sharded.shard import Made, Shard
 from ramet.storage.backup import backup as copy_store
-from ramet.storage.errors import CorruptionError, ExistsError, StorageError, translated
+from ramet.storage.errors import ExistsError, translated
 from ramet.storage.lock import WriterLock
 from ramet.storage.paths import check_parent, check_path, is_taken, sync_directory, temporary_beside
+from ramet.storage.snapshot import Snapshot
 from ramet.storage.store import Store
 
 I64 = npt.NDArray[np.int64]
@@ -134,7 +135,7 @@ def cut(counts: I64, n: int) -> I64:
     """First cell of each of ``n`` shards and the number of cells, so that they have like numbers of records."""
     sums = np.cumsum(counts)
     wanted = sums[-1] * np.arange(1, n) / n
-    edges = np.searchsorted(sums, wanted - 0.5 * counts.max(initial=0) * 0, side="left") + 1
+    edges = np.searchsorted(sums, wanted, side="left") + 1
     nearer = np.abs(sums[np.maximum(edges - 2, 0)] - wanted) < np.abs(sums[edges - 1] - wanted)
     edges = [int(edge) for edge in edges - (nearer & (edges > 1))]
     for i, edge in enumerate(edges):  # every shard has a cell
@@ -308,12 +309,12 @@ def _refuse_twice(path: Path, manifest: Manifest, name: str, fresh: Collection) 
             other.close()
 
 
-def _all_ids(snapshot: object) -> Iterator[tuple[str, list[str]]]:
+def _all_ids(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
     """Tenants and ids that they see, some thousand at a time."""
-    for member in snapshot.members():  # type: ignore[attr-defined]
+    for member in snapshot.members():
         after: str | None = None
         while True:
-            names, _ = snapshot.ids_after(member.number, after, moving.PAGE)  # type: ignore[attr-defined]
+            names, _ = snapshot.ids_after(member.number, after, moving.PAGE)
             if not names:
                 break
             after = names[-1]
@@ -343,7 +344,7 @@ def backup(store: ShardedStore, target: Path, timeout_s: float = TIMEOUT_S) -> N
             write_cells(temporary, shards.cells.centroids)
             write_manifest(
                 temporary,
-                replace(shards.manifest, identity=Manifest.__dataclass_fields__["identity"].default_factory()),
+                replace(shards.manifest, identity=new_identity()),
             )
         temporary.rename(target)
         sync_directory(target.parent)

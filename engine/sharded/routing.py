@@ -34,7 +34,7 @@ def probes_of(shards: Shards, tenant: str, facts: Sequence[Facts], effort: Effor
         return min(effort.nprobe, total)
     measured = parsed(shards.manifest.curves.get(tenant))
     if measured is not None:
-        return nprobe_for(measured, total, effort.recall, k)
+        return int(nprobe_for(measured, total, effort.recall, k))
     if all(one.probes >= one.lists for one in facts):
         return total
     most = max(one.probes * (total / one.lists) ** GROWTH for one in facts if one.lists)
@@ -56,7 +56,7 @@ def shares(shards: Shards, queries: Floats, probes: int, facts: Sequence[Facts])
 
 
 def rounded(probes: I64) -> I64:
-    """Probes rounded up to few different numbers, so that queries of a batch go together: all up to 16, then eight for each doubling."""
+    """Probes rounded up to few different numbers, so that the queries of a batch go together."""
     exponent = np.maximum(np.floor(np.log2(np.maximum(probes, 1))).astype(np.int64) - 3, 0)
     step = np.left_shift(np.int64(1), exponent)
     found: I64 = -(-probes // step) * step

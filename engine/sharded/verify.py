@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ramet.engine.sharded.journal import JOURNAL
-from ramet.engine.sharded.manifest import CELLS, MANIFEST, Manifest, read_cells, read_manifest
+from ramet.engine.sharded.manifest import CELLS, MANIFEST, read_cells, read_manifest
 from ramet.storage.errors import MissingError, StorageError
 from ramet.storage.findings import Findings, VerifyReport
 from ramet.storage.snapshot import Snapshot
