@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ramet.storage.findings import VerifyReport
 
 
-def connect(path: str | Path, *, create: bool = True) -> Database:
+def connect(path: str | Path, *, create: bool = True, ray: str | None = None) -> Database:
     """Open a directory of collections.
 
     Parameters
@@ -33,6 +33,9 @@ def connect(path: str | Path, *, create: bool = True) -> Database:
         The directory; made when missing.
     create : bool
         False: a missing directory is an error.
+    ray : str, optional
+        Serve the shards of sharded collections by actors of Ray (``docs/shards.md``): "auto" (the Ray that this process
+        is connected to, or the one that runs on this machine) or the address of a cluster.
 
     Raises
     ------
@@ -40,20 +43,28 @@ def connect(path: str | Path, *, create: bool = True) -> Database:
         The path is missing and ``create`` is false, or it is not a directory.
     AccessError
         No permission.
+    MissingPackageError
+        ``ray`` is given, and Ray is not installed.
     """
-    return Database(Path(path), create=create)
+    if ray is None:
+        return Database(Path(path), create=create)
+    from ramet.engine.sharded.actors import RayHost, start
+
+    start(ray)
+    return Database(Path(path), create=create, hosting=RayHost)
 
 
 class Database:
     """Collections in one directory; made by `connect`. Use it as a context manager, or call `close`."""
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path, *, create: bool = True, hosting: Any = None) -> None:
         path = path.expanduser().absolute()
         try:
             _prepare(path, create)
         except (OSError, ValueError) as error:
             raise error if isinstance(error, ArgumentError) else AccessError(path, error) from error
         self.path = path
+        self._hosting = hosting  # where the shards of sharded collections are; None: in this process
         self._open: dict[str, Collection] = {}
         self._lock = threading.Lock()
 
@@ -190,7 +201,7 @@ class Database:
         if is_sharded(path):
             from ramet.engine.sharded.collection import ShardedCollection  # few databases have one
 
-            return ShardedCollection(path)
+            return ShardedCollection(path, self._hosting)
         return Collection(Store.open(path))
 
     def __getitem__(self, name: str) -> Collection:

@@ -71,8 +71,8 @@ class ShardedCollection(Collection):
     Get one from `Database`; threads may share it.
     """
 
-    def __init__(self, path: Path, hosting: Hosting = LocalHost) -> None:
-        self._sharded = sharded = ShardedStore(path, hosting)
+    def __init__(self, path: Path, hosting: Hosting | None = None) -> None:
+        self._sharded = sharded = ShardedStore(path, hosting or LocalHost)
         self._settings = sharded.now().manifest.settings
         self._opened = opened = ShardedOpened(sharded, self._settings)
         self._live = opened.live

@@ -73,7 +73,7 @@ def _check_once(path: Path, names: list[str], findings: Findings) -> None:
         for tenant in sorted(tenants):
             ids = merge(*(_ids(name, snapshot, tenant) for name, snapshot in snapshots))
             for (one, shard), (other, beside) in pairwise(ids):
-                if one == other and (tenant, one.decode()) not in moving:
+                if one == other and one.decode() not in moving:
                     what = f"tenant {tenant!r} has the record {one.decode()!r} in {shard} and in {beside}"
                     findings.add(MANIFEST, "records", what)
         for _, snapshot in snapshots:
@@ -93,8 +93,9 @@ def _ids(shard: str, snapshot: Snapshot, tenant: str) -> Iterator[tuple[bytes, s
         after = names[-1]
 
 
-def _moving(path: Path) -> set[tuple[str, str]]:
+def _moving(path: Path) -> set[str]:
+    """Ids that are on their way: of the owner, and of everybody who sees the record."""
     try:
-        return {(tenant, name) for tenant, name, _, _ in json.loads((path / JOURNAL).read_bytes())}
+        return {name for _, name, _, _ in json.loads((path / JOURNAL).read_bytes())}
     except (OSError, ValueError, TypeError):
         return set()

@@ -24,6 +24,8 @@ def running(tmp_path_factory):
 @pytest.fixture(params=KINDS)
 def place(request, tmp_path, running):
     """An empty place of each kind."""
+    if request.param == "sharded" and request.node.path.stem == "test_rag":
+        pytest.skip("Rag does not answer from sharded collections")
     url = None if request.param in LOCAL else running().url
     with place_of(request.param, tmp_path / "data", url) as found:
         yield found
