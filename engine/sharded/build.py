@@ -12,6 +12,7 @@ from ramet.engine import checks
 from ramet.engine.errors import ArgumentError
 from ramet.engine.settings import Settings
 from ramet.engine.sharded.manifest import Manifest, ShardEntry, write_cells, write_manifest
+from ramet.index import defaults
 from ramet.index.clustering import ClusterConfig, cluster
 from ramet.index.source import ArraySource
 from ramet.index.tree import plant
@@ -36,7 +37,8 @@ def make_sharded(
         Vectors like those that will come. The shards get like numbers of them.
     n_shards : int
     n_cells : int, optional
-        About so many cells of the shared tree; 64 a shard, or as many as the sample allows, when left out.
+        About so many cells of the shared tree. When left out, one for 64 vectors of the sample, at least 64 a shard:
+        the cells should be about as many as the posting lists that there will be.
     seed : int
         Same seed, same sample: same cells.
 
@@ -49,7 +51,8 @@ def make_sharded(
     """
     path = checks.collection_path(path)
     block = checks.stored_form(sample, settings, "sample")
-    wanted = n_shards * CELLS_PER_SHARD if n_cells is None else n_cells
+    fine = max(n_shards * CELLS_PER_SHARD, len(block) // defaults.LIST_SIZE)
+    wanted = fine if n_cells is None else n_cells
     source = ArraySource(block, unit=settings.metric.unit)
     config = ClusterConfig(list_size=max(1, len(block) // max(1, wanted)), seed=seed)
     leaves = plant(cluster(source, np.arange(len(block), dtype=np.int64), config), seed).leaves

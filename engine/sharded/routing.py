@@ -25,6 +25,11 @@ GROWTH = 0.5
 `ramet.engine.curves` takes it for a tenant that grows."""
 
 
+COARSE = 0.75
+"""Where there are fewer cells than lists, so much of the ratio counts: coarse cells say less well which lists are near.
+On 60,000 records in 4 shards of 900 lists together, 256 cells gave recall 0.945 for 0.95 with the whole ratio."""
+
+
 def probes_of(shards: Shards, tenant: str, facts: Sequence[Facts], effort: Effort, k: int) -> int:
     """Lists of a tenant that a query reads, over all shards."""
     total = sum(one.lists for one in facts)
@@ -37,7 +42,7 @@ def probes_of(shards: Shards, tenant: str, facts: Sequence[Facts], effort: Effor
         return int(nprobe_for(measured, total, effort.recall, k))
     if all(one.probes >= one.lists for one in facts):
         return total
-    most = max(one.probes * (total / one.lists) ** GROWTH for one in facts if one.lists)
+    most: float = max(one.probes * (total / one.lists) ** GROWTH for one in facts if one.lists)
     return min(total, math.ceil(most))
 
 
@@ -47,7 +52,8 @@ def shares(shards: Shards, queries: Floats, probes: int, facts: Sequence[Facts])
     total, n_cells = int(lists.sum()), len(shards.cells)
     if probes >= total:
         return np.broadcast_to(lists, (len(queries), len(lists))).copy()
-    near = shards.cells.near(queries, max(1, math.ceil(probes * n_cells / total)))
+    wide = (n_cells / total) ** (COARSE if n_cells < total else 1.0)
+    near = shards.cells.near(queries, max(1, math.ceil(probes * wide)))
     shard = shards.manifest.shard_of(np.maximum(near, 0))
     owned = np.maximum(np.diff(shards.manifest.edges), 1)
     counts = np.stack([((shard == i) & (near >= 0)).sum(axis=1) for i in range(len(lists))], axis=1)

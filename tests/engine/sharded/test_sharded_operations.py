@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_shards_are_added_and_taken_away(docs, n):
     docs.rebalance(n)
     assert len(docs.shards()) == n and content(docs) == before and docs.verify().ok
     edges = [(shard["first_cell"], shard["last_cell"]) for shard in docs.shards()]
-    assert edges[0][0] == 0 and all(a[1] == b[0] for a, b in zip(edges, edges[1:], strict=False))
+    assert edges[0][0] == 0 and all(a[1] == b[0] for a, b in pairwise(edges))
     directories = {path.name for path in docs.path.iterdir() if path.is_dir()}
     assert directories == {shard["name"] for shard in docs.shards()}
     docs.upsert(["new"], clustered(1), tenant="a")
@@ -290,4 +291,3 @@ def test_another_process_is_followed(docs):
 def test_a_shard_is_no_database_of_its_own(docs):
     with pytest.raises(ramet.ArgumentError, match="is a collection, not a database"):
         ramet.connect(docs.path)
-
