@@ -30,6 +30,7 @@ from ramet.engine.opened import Opened
 from ramet.engine.ownership import refuse_foreign_rows
 from ramet.engine.records import check_document
 from ramet.engine.replacing import Replaced
+from ramet.engine.settings import Settings
 from ramet.engine.texts import checked_texts
 from ramet.engine.token_codes import Projection, StaleProjectionError, can_encode, embed
 from ramet.engine.upsert import Records
@@ -92,7 +93,7 @@ def checked(texts: Any, ids: Any, metadata: Any, tenant: str) -> Documents:
 
 
 @dataclass(slots=True)
-class _Part:
+class Part:
     """Chunks that are stored together, and the documents that they are of."""
 
     names: list[str]
@@ -130,11 +131,27 @@ def add(
     embedder = opened.needed()
     encoded = with_codes(embedder, token_codes)
     chosen = _without_conflicts(opened, documents, on_conflict)
-    total, n_chunks, n_tokens, skipped = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0, set[str]()
-    for part in _parts(documents, chosen, embedder, *chunks):
+
+    def store(part: Part) -> Replaced:
         stored = None
         while stored is None:
             stored = _stored(opened, embedder, part, documents.tenant, (encoded, on_conflict, timeout_s))
+        return stored
+
+    return add_parts(documents, chosen, embedder, chunks, store)
+
+
+def add_parts(
+    documents: Documents,
+    chosen: list[int],
+    embedder: TextEmbedder,
+    chunks: tuple[int | None, int],
+    store: Callable[[Part], Replaced],
+) -> AddReport:
+    """Cut the chosen documents and have their chunks stored, part by part."""
+    total, n_chunks, n_tokens, skipped = UpsertReport(n_inserted=0, n_replaced=0, n_skipped=0), 0, 0, set[str]()
+    for part in _parts(documents, chosen, embedder, *chunks):
+        stored = store(part)
         total += stored.report
         skipped |= stored.skipped
         n_chunks += stored.report.n_inserted + stored.report.n_replaced
@@ -150,21 +167,14 @@ def add(
 
 
 def _stored(
-    opened: Opened, embedder: TextEmbedder, part: _Part, tenant: str, how: tuple[bool, str, float]
+    opened: Opened, embedder: TextEmbedder, part: Part, tenant: str, how: tuple[bool, str, float]
 ) -> Replaced | None:
     """Embed and store chunks; None when that has to be done again, as another process chose a projection meanwhile."""
-    made: Any = None
-    codes = projection = None
-    if how[0] and part.texts:
+    projection = None
+    if how[0]:
         with opened.store.read() as snapshot:
             projection = Projection.of(snapshot)
-        made, codes, projection = embed(embedder, part.texts, projection)
-    elif part.texts:
-        made = embedder.embed_documents(part.texts)
-    vectors = _known(made, len(part.texts), opened.settings.dim) if part.texts else None
-    names, block, bare, owners = checks.batch(part.names, vectors, tenant, opened.settings)
-    content = Content(documents=part.texts, metadata=part.metadata, tokens=codes)
-    records = Records(names=names, block=block, bare=bare, content=content, tenants=owners)
+    records, projection = embedded(part, embedder, tenant, opened.settings, (how[0], projection))
 
     def bind(writer: Writer) -> None:
         opened.bind_model(writer, embedder)
@@ -175,6 +185,22 @@ def _stored(
         return opened.live.replace(records, part.documents, bind if part.texts else None, *how[1:])
     except StaleProjectionError:
         return None
+
+
+def embedded(
+    part: Part, embedder: TextEmbedder, tenant: str, settings: Settings, codes: tuple[bool, Projection | None]
+) -> tuple[Records, Projection | None]:
+    """Chunks as records; ``codes``: whether with token codes, and the projection there is; returns that used."""
+    made: Any = None
+    tokens, projection = None, None
+    if codes[0] and part.texts:
+        made, tokens, projection = embed(embedder, part.texts, codes[1])
+    elif part.texts:
+        made = embedder.embed_documents(part.texts)
+    vectors = _known(made, len(part.texts), settings.dim) if part.texts else None
+    names, block, bare, owners = checks.batch(part.names, vectors, tenant, settings)
+    content = Content(documents=part.texts, metadata=part.metadata, tokens=tokens)
+    return Records(names=names, block=block, bare=bare, content=content, tenants=owners), projection
 
 
 def _known(vectors: Any, n: int, dim: int) -> Any:
@@ -205,10 +231,10 @@ def _without_conflicts(opened: Opened, documents: Documents, on_conflict: str) -
 
 def _parts(
     documents: Documents, chosen: list[int], embedder: TextEmbedder, chunk_tokens: int | None, overlap: int
-) -> Iterator[_Part]:
+) -> Iterator[Part]:
     """Chunks of the chosen documents, some thousand at a time."""
     most = (embedder.max_tokens or CHUNK_TOKENS) if chunk_tokens is None else chunk_tokens
-    part = _Part([], [], [], [])
+    part = Part([], [], [], [])
     for first in range(0, len(chosen), TOGETHER):
         numbers = chosen[first : first + TOGETHER]
         texts = [documents.texts[i] for i in numbers]
@@ -223,7 +249,7 @@ def _parts(
                 part.metadata.append(fields)
             if len(part.names) >= TOGETHER:
                 yield part
-                part = _Part([], [], [], [])
+                part = Part([], [], [], [])
     if part.documents:
         yield part
 

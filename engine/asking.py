@@ -51,6 +51,8 @@ class Question:
     check: bool = False
     known: npt.NDArray[np.bool_] | None = None
     """Texts whose vectors mean something; None: all."""
+    corpus: list[keyword.Statistics] | None = None
+    """For each text, when what is asked is a part of a larger corpus."""
 
     def __len__(self) -> int:
         if self.queries is not None:
@@ -156,8 +158,10 @@ class Scope:
         residency = self.opened.residency
         return search(self.searchers, queries, k, question.effort, residency, allowed, self.explanation)
 
-    def words(self, text: str, k: int) -> tuple[Rows, Floats]:
-        """Rows and scores of the records whose documents fit words best."""
+    def words(self, number: int, k: int) -> tuple[Rows, Floats]:
+        """Rows and scores of the records whose documents fit the words of a text best."""
+        assert self.question.texts is not None
+        text, corpus = self.question.texts[number], self.question.corpus
         filters, chosen, snapshot = self.opened.filters, self.question.where, self.snapshot
         changed = {member.number: member.changed for member in self.members}
 
@@ -169,8 +173,21 @@ class Scope:
         with self.explanation.stage("words"):
             analyzer = self.opened.live.analyzer
             return keyword.search(
-                snapshot, list(changed), analyzer, text, k, lambda tenant: rows(tenant, None), allowed
-            )
+                snapshot, list(changed), analyzer, text, k, lambda tenant: rows(tenant, None), allowed,
+                None if corpus is None else corpus[number],
+            )  # fmt: skip
+
+
+def statistics(opened: Opened, texts: list[str], names: tuple[str, ...]) -> list[keyword.Statistics]:
+    """What the scores of keyword searches of some tenants depend on, for each text."""
+    with opened.store.read() as snapshot:
+        changed = {one.number: one.changed for name in names if (one := snapshot.member_named(name)) is not None}
+
+        def rows(tenant: int) -> BitMap:
+            return opened.filters.of(snapshot, tenant, changed[tenant], None).bitmap
+
+        analyzer = opened.live.analyzer
+        return [keyword.statistics(snapshot, list(changed), analyzer, text, rows) for text in texts]
 
 
 def _filtered(scope: Scope) -> Hits:
@@ -186,7 +203,7 @@ def _filtered(scope: Scope) -> Hits:
 
 def _words(scope: Scope) -> Hits:
     assert scope.question.texts is not None
-    return _ranked(scope, [scope.words(text, scope.question.k) for text in scope.question.texts])
+    return _ranked(scope, [scope.words(i, scope.question.k) for i in range(len(scope.question.texts))])
 
 
 def _hybrid(scope: Scope) -> Hits:
@@ -196,10 +213,10 @@ def _hybrid(scope: Scope) -> Hits:
     depth = max(LEAST_FUSED, 2 * question.k)
     near, distances = scope.near(question.queries, depth)
     found: Found = []
-    for i, text in enumerate(question.texts):
+    for i in range(len(question.texts)):
         there = (near[i] >= 0) & (question.known is None or bool(question.known[i]))
         dense = near[i][there], -distances[i][there]
-        worded = scope.words(text, depth)
+        worded = scope.words(i, depth)
         with scope.explanation.stage("fuse"):
             if question.fusion == "rrf":
                 found.append(fusion.reciprocal_rank(dense[0], worded[0], question.k))

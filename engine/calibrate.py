@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,13 +46,16 @@ def measure(
     list of (k, nprobe, mean recall, standard error)
     """
     extra = 0 if own_rows is None else 1
-    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= searcher.n_records // 2]
-    depth = min(ks[-1] + extra, searcher.n_records)
-    if depth - extra < ks[0]:
+    ks, depth = depths(searcher.n_records, extra)
+    if not ks:
         return []
-    found = searcher.search(queries, depth, searcher.n_lists, exact=True, residency=Residency(), n_threads=n_threads)
-    truth = _others(*found, own_rows)
-    return measure_against(searcher, queries, truth, own_rows=own_rows, n_threads=n_threads, enough=enough)
+    residency = Residency()
+
+    def distances(nprobe: int, exact: bool) -> npt.NDArray[np.float32]:
+        found = searcher.search(queries, depth, nprobe, exact=exact, residency=residency, n_threads=n_threads)
+        return _others(*found, own_rows)
+
+    return curve_points(distances, ks, searcher.n_lists, enough)
 
 
 def measure_against(
@@ -60,30 +63,54 @@ def measure_against(
     queries: npt.NDArray[np.float32],
     truth: npt.NDArray[np.float32],
     *,
-    own_rows: npt.NDArray[np.int64] | None,
+    own_rows: npt.NDArray[np.int64],
     n_threads: int,
-    enough: Mapping[int, float] = ENOUGH,
 ) -> list[tuple[int, int, float, float]]:
     """Recall at each probe count, as `measure`, against known distances.
 
     Parameters
     ----------
-    searcher, queries, own_rows, n_threads, enough : as for `measure`
+    searcher, queries, own_rows, n_threads : as for `measure`
     truth : float32 array (n, m)
         Distances of the nearest records of each query, ascending, its own row not among them; at least as many as the
         largest measured k, or all there are.
     """
-    extra = 0 if own_rows is None else 1
-    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= searcher.n_records // 2]
-    depth = min(ks[-1] + extra, searcher.n_records)
-    if depth - extra < ks[0]:
-        return []
+    ks, depth = depths(searcher.n_records, 1)
     residency = Residency()
+
+    def distances(nprobe: int, exact: bool) -> npt.NDArray[np.float32]:
+        if exact:
+            return truth
+        return _others(*searcher.search(queries, depth, nprobe, residency=residency, n_threads=n_threads), own_rows)
+
+    return curve_points(distances, ks, searcher.n_lists) if ks else []
+
+
+def depths(n_records: int, extra: int = 0) -> tuple[list[int], int]:
+    """Values of k to measure at, none when there are too few records; and how many neighbours that takes."""
+    ks = [k for k in MEASURED_K if k == MEASURED_K[0] or k <= n_records // 2]
+    depth = min(ks[-1] + extra, n_records)
+    return (ks if depth - extra >= ks[0] else []), depth
+
+
+def curve_points(
+    distances: Callable[[int, bool], npt.NDArray[np.float32]],
+    ks: Sequence[int],
+    n_lists: int,
+    enough: Mapping[int, float] = ENOUGH,
+) -> list[tuple[int, int, float, float]]:
+    """Points of a curve, from what a search finds.
+
+    Parameters
+    ----------
+    distances : callable
+        Distances (n, depth) found with a number of probes, or exactly; ascending, infinite where fewer were found.
+    """
+    truth = distances(n_lists, True)
     limits = {k: truth[:, k - 1] + np.abs(truth[:, k - 1]) * TOLERANCE + 1e-9 for k in ks}
     points: list[tuple[int, int, float, float]] = []
-    for nprobe in [p for p in GRID if p < searcher.n_lists]:
-        found_rows = searcher.search(queries, depth, nprobe, residency=residency, n_threads=n_threads)
-        seen = _others(*found_rows, own_rows)
+    for nprobe in [p for p in GRID if p < n_lists]:
+        seen = distances(nprobe, False)
         for k in ks:
             found = (seen[:, :k] <= limits[k][:, None]).mean(axis=1)
             points.append((k, nprobe, float(found.mean()), float(found.std() / len(found) ** 0.5)))

@@ -37,6 +37,7 @@ from ramet.engine.arguments import whole as whole
 from ramet.engine.arguments import why_bad as why_bad
 from ramet.engine.errors import ArgumentError
 from ramet.engine.settings import Settings
+from ramet.engine.sharded.manifest import is_sharded
 from ramet.index.kernels.check import first_bad_row, first_fraction
 from ramet.storage.format import CATALOG
 
@@ -173,6 +174,6 @@ def collection_path(path: Path) -> Path:
     path = path.absolute()
     collection_name(path.name, "path")
     for parent in path.parents:
-        if (parent / CATALOG).is_file():
+        if (parent / CATALOG).is_file() or is_sharded(parent):
             raise ArgumentError("path", f"{path} lies inside the collection {parent}; choose a place outside")
     return path

@@ -15,10 +15,11 @@ from ramet.engine.collection_reads import CollectionReads
 from ramet.engine.collection_search import CollectionSearch
 from ramet.engine.collection_texts import CollectionTexts
 from ramet.engine.collection_writes import CollectionWrites
+from ramet.engine.contents import Content
 from ramet.engine.curve import RecallCurve
 from ramet.engine.curves import OWN, to_meta
 from ramet.engine.errors import ArgumentError, one_of
-from ramet.engine.hits import BuildReport, CurvePoint
+from ramet.engine.hits import BuildReport, CurvePoint, Floats
 from ramet.engine.opened import Opened
 from ramet.engine.threads import n_cores
 from ramet.index import defaults
@@ -133,6 +134,16 @@ class Collection(CollectionWrites, CollectionTexts, CollectionSearch, Collection
             n_threads=checks.given(n_threads, n_cores(), "n_threads", 1024),
         )
         content = records.content(documents, metadata, len(block))
+        return self._build(block, names, content, options, progress)
+
+    def _build(
+        self,
+        block: checks.Vectors,
+        names: list[str],
+        content: Content,
+        options: BuildOptions,
+        progress: Progress | None,
+    ) -> BuildReport:
         return build(self._store, self._settings, block, names, content, self._live.analyzer, options, progress)
 
     def calibrate(
@@ -156,7 +167,10 @@ class Collection(CollectionWrites, CollectionTexts, CollectionSearch, Collection
         threads = checks.given(n_threads, n_cores(), "n_threads", 1024)
         if len(block) < 2:
             raise ArgumentError("queries", f"{len(block)} is too few to measure recall; pass some hundred")
-        snapshot, searchers = begin(self._opened, (checks.name(tenant, "tenant"),))
+        return self._calibrate(block, checks.name(tenant, "tenant"), threads)
+
+    def _calibrate(self, block: Floats, tenant: str, threads: int) -> list[CurvePoint]:
+        snapshot, searchers = begin(self._opened, (tenant,))
         with snapshot:
             if not searchers:
                 raise ArgumentError("tenant", f"{tenant!r} has no records to measure on")
@@ -193,7 +207,9 @@ class Collection(CollectionWrites, CollectionTexts, CollectionSearch, Collection
         StorageError
             Something is there already, or cannot be written.
         """
-        target = checks.collection_path(Path(path))
+        self._backup(checks.collection_path(Path(path)))
+
+    def _backup(self, target: Path) -> None:
         from ramet.storage.backup import backup
 
         backup(self._store, target)

@@ -65,9 +65,17 @@ class CollectionReads:
         if ids is not None:
             if where is not None or limit is not None or cursor is not None:
                 raise ArgumentError("ids", "are given together with where, limit or cursor, which page through others")
-            return listing.by_id(self._opened, name, checks.names(ids, "ids", twice=True), chosen)
+            return self._by_id(name, checks.names(ids, "ids", twice=True), chosen)
         most = None if limit is None else checks.positive(limit, "limit", 1 << 31)
-        return listing.page(self._opened, name, filters.parse(where), most, checks.cursor(cursor), chosen)
+        return self._page(name, filters.parse(where), most, checks.cursor(cursor), chosen)
+
+    def _by_id(self, tenant: str, ids: list[str], include: Include) -> Records:
+        return listing.by_id(self._opened, tenant, ids, include)
+
+    def _page(
+        self, tenant: str, chosen: filters.Filter | None, limit: int | None, after: str | None, include: Include
+    ) -> Records:
+        return listing.page(self._opened, tenant, chosen, limit, after, include)
 
     def count(self, tenant: str | None = None, *, where: Any = None) -> int:
         """Records of a tenant, or of all together.
@@ -77,7 +85,13 @@ class CollectionReads:
         """
         name = None if tenant is None else checks.name(tenant, "tenant")
         if where is not None:
-            return listing.count_matching(self._opened, name or checks.DEFAULT_TENANT, filters.parse(where))
+            return self._count_matching(name or checks.DEFAULT_TENANT, filters.parse(where))
+        return self._count(name)
+
+    def _count_matching(self, tenant: str, chosen: filters.Filter | None) -> int:
+        return listing.count_matching(self._opened, tenant, chosen)
+
+    def _count(self, name: str | None) -> int:
         with self._opened.store.read() as snapshot:
             if name is None:
                 return snapshot.n_live
@@ -116,7 +130,9 @@ class CollectionReads:
         UnknownTenantError
             No tenant of that name.
         """
+        return self._stats(None if tenant is None else checks.name(tenant, "tenant"))
+
+    def _stats(self, name: str | None) -> dict[str, Any]:
         opened = self._opened
-        name = None if tenant is None else checks.name(tenant, "tenant")
         with opened.store.read() as snapshot:
             return collect(snapshot, opened.settings, opened.store.path, name)

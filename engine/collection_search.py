@@ -10,7 +10,7 @@ from ramet.engine import where as filters
 from ramet.engine.asking import EVERYTHING, Question, begin
 from ramet.engine.curve import DEFAULT_RECALL, TEXT_RECALL
 from ramet.engine.errors import ArgumentError, one_of
-from ramet.engine.hits import Hits
+from ramet.engine.hits import Floats, Hits
 from ramet.engine.opened import Opened
 from ramet.engine.reads import Include
 from ramet.engine.search import Effort
@@ -133,7 +133,7 @@ class CollectionSearch:
         names = (tenant,) if type(tenant) is str and tenant in opened.searchers else checks.tenants(tenant)
         if chosen == "dense" and where is None and not explain:
             assert queries is not None
-            return asking.near(opened, names, queries, single, k, effort, parts, check)
+            return self._near(names, queries, single, k, effort, parts, check)
         question = Question(
             queries=queries,
             texts=texts,
@@ -148,7 +148,24 @@ class CollectionSearch:
             explain=explain,
             check=check,
         )
-        return asking.answer(opened, question, chosen, names)
+        return self._answer(question, chosen, names)
+
+    def _near(
+        self,
+        names: tuple[str, ...],
+        queries: Floats,
+        single: bool,
+        k: int,
+        effort: Effort,
+        include: Include,
+        check: bool,
+    ) -> Hits:
+        """Near vectors without a filter, for checked arguments."""
+        return asking.near(self._opened, names, queries, single, k, effort, include, check)
+
+    def _answer(self, question: Question, mode: str, names: tuple[str, ...]) -> Hits:
+        """Every other query, for checked arguments."""
+        return asking.answer(self._opened, question, mode, names)
 
     def _mode(self, mode: str | None, vectors: Any, texts: list[str] | None) -> str:
         """What kind of search is asked for."""
@@ -183,6 +200,10 @@ class CollectionSearch:
             recall=DEFAULT_RECALL if recall is None else checks.share(recall, "recall"),
             nprobe=None if nprobe is None else checks.positive(nprobe, "nprobe", 1 << 31),
         )
-        snapshot, searchers = begin(opened, checks.tenants(tenant))
+        return self._scanned(queries, effort, checks.tenants(tenant))
+
+    def _scanned(self, queries: Floats, effort: Effort, names: tuple[str, ...]) -> float:
+        opened = self._opened
+        snapshot, searchers = begin(opened, names)
         with snapshot:
             return sum(s.rows_scanned(queries, effort.probes(s, 10), opened.residency) for s in searchers)

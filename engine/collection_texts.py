@@ -83,7 +83,18 @@ class CollectionTexts:
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
         documents = adding.checked(texts, ids, metadata, checks.name(tenant, "tenant"))
         wait_s = checks.seconds(timeout_s, "timeout_s")
-        return adding.add(self._opened, documents, (chunk_tokens, overlap), action, token_codes, wait_s)
+        return self._add(documents, (chunk_tokens, overlap), action, token_codes, wait_s)
+
+    def _add(
+        self,
+        documents: adding.Documents,
+        chunks: tuple[int | None, int],
+        on_conflict: str,
+        token_codes: Any,
+        timeout_s: float,
+    ) -> AddReport:
+        """Store documents, for checked arguments."""
+        return adding.add(self._opened, documents, chunks, on_conflict, token_codes, timeout_s)
 
     @in_parts
     def delete_texts(

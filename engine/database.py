@@ -15,6 +15,7 @@ from ramet.engine.collection import Collection
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, CollectionExistsError, UnknownCollectionError
 from ramet.engine.settings import Settings
+from ramet.engine.sharded.manifest import is_sharded
 from ramet.storage.errors import AccessError, ExistsError, MissingError
 from ramet.storage.format import CATALOG
 from ramet.storage.store import Store
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ramet.storage.findings import VerifyReport
 
 
-def connect(path: str | Path, *, create: bool = True) -> Database:
+def connect(path: str | Path, *, create: bool = True, ray: str | None = None) -> Database:
     """Open a directory of collections.
 
     Parameters
@@ -32,6 +33,9 @@ def connect(path: str | Path, *, create: bool = True) -> Database:
         The directory; made when missing.
     create : bool
         False: a missing directory is an error.
+    ray : str, optional
+        Serve the shards of sharded collections by actors of Ray (``docs/shards.md``): "auto" (the Ray that this process
+        is connected to, or the one that runs on this machine) or the address of a cluster.
 
     Raises
     ------
@@ -39,20 +43,28 @@ def connect(path: str | Path, *, create: bool = True) -> Database:
         The path is missing and ``create`` is false, or it is not a directory.
     AccessError
         No permission.
+    MissingPackageError
+        ``ray`` is given, and Ray is not installed.
     """
-    return Database(Path(path), create=create)
+    if ray is None:
+        return Database(Path(path), create=create)
+    from ramet.engine.sharded.actors import RayHost, start
+
+    start(ray)
+    return Database(Path(path), create=create, hosting=RayHost)
 
 
 class Database:
     """Collections in one directory; made by `connect`. Use it as a context manager, or call `close`."""
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path, *, create: bool = True, hosting: Any = None) -> None:
         path = path.expanduser().absolute()
         try:
             _prepare(path, create)
         except (OSError, ValueError) as error:
             raise error if isinstance(error, ArgumentError) else AccessError(path, error) from error
         self.path = path
+        self._hosting = hosting  # where the shards of sharded collections are; None: in this process
         self._open: dict[str, Collection] = {}
         self._lock = threading.Lock()
 
@@ -118,7 +130,7 @@ class Database:
         try:
             Store.create(path, settings.to_storage()).close()
         except ExistsError as error:
-            if not (path / CATALOG).is_file():
+            if not _is_collection(path):
                 raise CollectionExistsError(
                     f"{path} exists and is not a collection; choose another name or remove it"
                 ) from error
@@ -162,27 +174,35 @@ class Database:
     def is_open(self, name: str, collection: Collection) -> bool:
         """Tell whether `collection` of this name would return this very object; costs one stat."""
         found = self._open.get(name)
-        return found is collection and not found.closed and found._store.is_current()
+        return found is collection and not found.closed and found._opened.is_current()
 
     def _opened(self, name: str) -> Collection:
         """The collection that is open under this name, or was closed until now."""
         found = self._open.get(name)
         if found is not None and not found.closed:
-            if found._store.is_current():  # both classes are one unit
+            if found._opened.is_current():  # both classes are one unit
                 return found
             self._forget(name)  # another process deleted it, and may have made another one
         path = self._path(name)
         try:
-            store = Store.open(path)
+            fresh = self._at(path)
         except MissingError as error:
             raise self._unknown(name) from error
         with self._lock:
             found = self._open.get(name)
             if found is None or found.closed:
-                found = self._open[name] = Collection(store)
+                found = self._open[name] = fresh
             else:
-                store.close()  # another thread was faster
+                fresh.close()  # another thread was faster
         return found
+
+    def _at(self, path: Path) -> Collection:
+        """Open what is at a path."""
+        if is_sharded(path):
+            from ramet.engine.sharded.collection import ShardedCollection  # few databases have one
+
+            return ShardedCollection(path, self._hosting)
+        return Collection(Store.open(path))
 
     def __getitem__(self, name: str) -> Collection:
         return self.collection(name)
@@ -235,6 +255,10 @@ class Database:
         path = self._path(name)
         if not path.is_dir():
             raise self._unknown(name)
+        if is_sharded(path):
+            from ramet.engine.sharded.verify import verify_shards
+
+            return verify_shards(path)
         try:
             return verify_path(path)
         except MissingError as error:
@@ -275,14 +299,14 @@ class Database:
 def _is_collection(path: Path) -> bool:
     """Whether there is a collection at a path; what nobody may look into, such as ``lost+found``, is none."""
     try:
-        return (path / CATALOG).is_file()
+        return (path / CATALOG).is_file() or is_sharded(path)
     except OSError:
         return False
 
 
 def _prepare(path: Path, create: bool) -> None:
     """Make the directory of a database, or refuse the path."""
-    if (path / CATALOG).is_file():
+    if _is_collection(path):
         raise ArgumentError(
             "path", f"{path} is a collection, not a database; connect to {path.parent} and open {path.name!r}"
         )

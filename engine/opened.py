@@ -48,6 +48,15 @@ class Opened:
             live=Live(store, settings),
         )
 
+    @property
+    def name(self) -> str:
+        """Name of the collection."""
+        return self.store.path.name
+
+    def is_current(self) -> bool:
+        """Tell whether the collection at the path is still the one that is open here; costs one stat(2)."""
+        return self.store.is_current()
+
     def use(self, embedder: TextEmbedder) -> None:
         """Take texts with this embedder from now on.
 
@@ -67,12 +76,16 @@ class Opened:
             raise ArgumentError(
                 "embedder", f"makes vectors of dimension {embedder.dim}, the collection's is {self.settings.dim}"
             )
+        self._compare(self.model(), embedder)
+
+    def model(self) -> object:
+        """Identity of the model whose vectors the collection holds; None: of no model that is known."""
         with self.store.read() as snapshot:
-            self._compare(snapshot.meta(MODEL), embedder)
+            return snapshot.meta(MODEL)
 
     def _compare(self, known: object, embedder: TextEmbedder) -> None:
         if known is not None and known != embedder.identity:
-            raise ModelMismatchError(self.store.path.name, str(known), embedder.identity)
+            raise ModelMismatchError(self.name, str(known), embedder.identity)
 
     def needed(self) -> TextEmbedder:
         """The embedder, which a text needs.
@@ -82,7 +95,7 @@ class Opened:
         MissingEmbedderError
         """
         if self.embedder is None:
-            raise MissingEmbedderError(self.store.path.name)
+            raise MissingEmbedderError(self.name)
         return self.embedder
 
     def embedded_queries(
@@ -102,8 +115,7 @@ class Opened:
         if not texts:
             return np.empty((0, self.settings.dim), np.float32), np.empty(0, bool)
         embedder = self.needed()
-        with self.store.read() as snapshot:  # another process may have stored vectors of another model since
-            self._compare(snapshot.meta(MODEL), embedder)
+        self._compare(self.model(), embedder)  # another process may have stored vectors of another model since
         vectors = embedder.embed_queries(texts)
         known: npt.NDArray[np.bool_] = (vectors != 0).any(axis=1)
         if not known.all():

@@ -44,7 +44,7 @@ def replaced(change: Change, records: Records, documents: list[str], on_conflict
         if skipped and on_conflict == "error":
             raise ConflictError(tenant, sorted(skipped), "they came while the texts were embedded")
         if skipped:
-            records = _without(records, skipped)
+            records = without(records, skipped)
             documents = [name for name in documents if name not in skipped]
         refuse_taken(writer, number, tenant, [*records.names, *documents], documents)
         old = rows_of_documents(writer, number, documents)
@@ -57,7 +57,7 @@ def replaced(change: Change, records: Records, documents: list[str], on_conflict
     return Replaced(report=report, skipped=frozenset(skipped))
 
 
-def _without(records: Records, documents: set[str]) -> Records:
+def without(records: Records, documents: set[str]) -> Records:
     """Records that are of other documents."""
     fields = records.content.metadata
     assert fields is not None

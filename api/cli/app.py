@@ -22,6 +22,7 @@ from ramet.api.cli.keys import keys
 from ramet.api.cli.query import query
 from ramet.api.cli.rag import rag
 from ramet.api.cli.serve import serve
+from ramet.api.cli.shards import shards
 from ramet.api.cli.stats import stats
 from ramet.api.cli.tenants import tenants
 from ramet.api.cli.upsert import upsert
@@ -45,6 +46,7 @@ for _command in (
     app.command()(_command)
 app.add_typer(rag, name="rag")
 app.add_typer(keys, name="keys")
+app.add_typer(shards, name="shards")
 
 
 def _show_version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ WAIT_S = 30.0
 
 
 @overload
-def connect(path: str | Path, *, create: bool = True) -> Database: ...
+def connect(path: str | Path, *, create: bool = True, ray: str | None = None) -> Database: ...
 
 
 @overload
@@ -39,6 +39,7 @@ def connect(
     timeout_s: float = TIMEOUT_S,
     retries: int = RETRIES,
     wait_s: float = WAIT_S,
+    ray: str | None = None,
 ) -> Database | RemoteDatabase:
     """Open a directory of collections, or reach those of a server.
 
@@ -57,6 +58,9 @@ def connect(
         For a server: further attempts of a request, where these are safe and may help (``docs/client.md``).
     wait_s : float
         For a server: most seconds of pauses before them.
+    ray : str, optional
+        For a directory: serve the shards of sharded collections by actors of Ray, "auto" or the address of a cluster
+        (``docs/shards.md``).
 
     Returns
     -------
@@ -70,9 +74,11 @@ def connect(
     AccessError
         No permission.
     MissingPackageError
-        An address was given, and httpx is not installed.
+        An address was given, and httpx is not installed; or Ray is not, and ``ray`` is given.
     """
     if is_address(path):
+        if ray is not None:
+            raise ArgumentError("ray", f"is for directories, and {path} is a server")
         access, server = _access(path, api_key, timeout_s, retries, wait_s)
         from ramet.api.client.database import RemoteDatabase
         from ramet.api.client.transports import Transport
@@ -82,7 +88,7 @@ def connect(
         raise ArgumentError("api_key", f'is for servers, and {path} is a directory; write "http://host:8000"')
     from ramet.engine.database import connect as opened
 
-    return opened(path, create=create)
+    return opened(path, create=create, ray=ray)
 
 
 async def connect_async(

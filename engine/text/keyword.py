@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,37 @@ K1, B = 1.5, 0.75
 _ROWS_SET, _ROWS_CLEARED = 8, 16
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the scores of a query depend on, beside the documents themselves; those of parts of a corpus add up."""
+
+    documents: int
+    words: int
+    """Of all documents."""
+    frequencies: npt.NDArray[np.float64]
+    """Documents with each of the query's words, (n_words,)."""
+
+    def __add__(self, other: Statistics) -> Statistics:
+        frequencies = self.frequencies + other.frequencies
+        return Statistics(self.documents + other.documents, self.words + other.words, frequencies)
+
+
+def statistics(
+    reader: TermReader,
+    tenants: Sequence[int],
+    analyzer: Analyzer,
+    text: str,
+    visible: Callable[[int], BitMap],
+) -> Statistics:
+    """Return the statistics of a query, of what the tenants see; arguments as of `search`."""
+    documents, words = _statistics(reader, tenants, visible)
+    distinct = list(Counter(analyzer.words(text)))
+    if not tenants or not distinct:
+        return Statistics(documents, words, np.zeros(len(distinct)))
+    found = _postings(reader, tenants, distinct, visible)
+    return Statistics(documents, words, np.array([len(postings) for postings in found], np.float64))
+
+
 def search(
     reader: TermReader,
     tenants: Sequence[int],
@@ -33,6 +65,7 @@ def search(
     k: int,
     visible: Callable[[int], BitMap],
     allowed: Mapping[int, BitMap] | None = None,
+    corpus: Statistics | None = None,
 ) -> tuple[I64, F32]:
     """Return the rows whose text fits best to some words.
 
@@ -54,6 +87,8 @@ def search(
     allowed : mapping of int to BitMap, or None
         Rows of each tenant that may be returned; a tenant that is missing may return none. None for all. Statistics and
         with them scores do not depend on it.
+    corpus : Statistics, optional
+        Those of a larger corpus, of which this is a part; None: of what is here.
 
     Returns
     -------
@@ -67,6 +102,8 @@ def search(
         return np.empty(0, np.int64), np.empty(0, np.float32)
     found = _postings(reader, tenants, list(counts), visible)
     frequencies = np.array([len(postings) for postings in found], np.float64)
+    if corpus is not None:
+        documents, words, frequencies = corpus.documents, corpus.words, corpus.frequencies
     weights = np.log1p((documents - frequencies + 0.5) / (frequencies + 0.5)) * np.array(list(counts.values()))
     if allowed is not None:
         may = BitMap.union(BitMap(), *(allowed[tenant] for tenant in tenants if tenant in allowed))

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from tests.contract.places import KINDS, place_of, served
+from tests.contract.places import KINDS, LOCAL, place_of, served
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,9 @@ def running(tmp_path_factory):
 @pytest.fixture(params=KINDS)
 def place(request, tmp_path, running):
     """An empty place of each kind."""
-    url = None if request.param == "embedded" else running().url
+    if request.param == "sharded" and request.node.path.stem == "test_rag":
+        pytest.skip("Rag does not answer from sharded collections")
+    url = None if request.param in LOCAL else running().url
     with place_of(request.param, tmp_path / "data", url) as found:
         yield found
         for name in found.db.collections():

@@ -6,11 +6,17 @@ import inspect
 import threading
 from pathlib import Path
 
+import numpy as np
+
 import ramet
+from ramet.engine.database import Database
+from ramet.engine.settings import Settings
+from ramet.engine.sharded.build import make_sharded
 from tests.engine.word_hash import WordHash
 from tests.rest.serving import serving
 
-KINDS = ("embedded", "client", "async")
+KINDS = ("embedded", "sharded", "client", "async")
+LOCAL = ("embedded", "sharded")
 DIM = WordHash.dim
 
 
@@ -75,6 +81,36 @@ class Waited:
         return repr(self._inner)
 
 
+class ShardedDatabase(Database):
+    """A database that makes sharded collections."""
+
+    def create_collection(
+        self,
+        name,
+        dim=None,
+        metric="cosine",
+        dtype="float32",
+        codes="auto",
+        *,
+        language="en",
+        durability="commit",
+        embedder=None,
+        exist_ok=False,
+    ):
+        dim = embedder.dim if dim is None and embedder is not None else dim
+        settings = Settings.checked(dim, metric, dtype, codes, durability, language)
+        path = self._path(name)
+        if path.exists():
+            fixed = {"language": language, "durability": durability}
+            return super().create_collection(
+                name, dim, metric, dtype, codes, **fixed, embedder=embedder, exist_ok=exist_ok
+            )
+        low = 0 if settings.dtype_name == "uint8" else -100
+        sample = np.random.default_rng(0).integers(low, 100, (200, settings.dim))
+        make_sharded(path, settings, sample + (sample == 0), 3)
+        return self.collection(name, embedder=embedder)
+
+
 class Place:
     """Somewhere to have collections.
 
@@ -92,7 +128,7 @@ class Place:
 
     def with_texts(self, name, **options):
         """A new collection that takes texts."""
-        if self.kind == "embedded":
+        if self.kind in LOCAL:
             return self.db.create_collection(name, embedder=self._embedder, **options)
         return self.db.create_collection(name, DIM, **options)
 
@@ -108,6 +144,9 @@ def place_of(kind, folder, url):
     """A place of a kind: in a folder, or on the server of a URL."""
     if kind == "embedded":
         with ramet.connect(Path(folder)) as db:
+            yield Place(kind, db, embedder=WordHash())
+    elif kind == "sharded":
+        with ShardedDatabase(Path(folder)) as db:
             yield Place(kind, db, embedder=WordHash())
     elif kind == "client":
         with ramet.connect(url, retries=0) as db:
