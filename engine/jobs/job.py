@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from ramet.engine.jobs.inputs.blocks import InputFile
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import Plan
 from ramet.engine.jobs.planting import PlantStage
+from ramet.engine.jobs.publishing import gather_shards, publish
 from ramet.engine.jobs.reading import ReadStage
 from ramet.engine.jobs.report import JobReport, report_of, write_report
 from ramet.engine.jobs.shard_job import stages_from_cuts
@@ -33,7 +32,6 @@ from ramet.engine.jobs.work import Work
 from ramet.storage.errors import WriterBusyError
 from ramet.storage.format import checksum
 from ramet.storage.lock import WriterLock
-from ramet.storage.paths import sync_directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +80,12 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
     if path.exists() and not resume:
         raise JobExistsError(path)
     with _begun(path, task) as work:
-        began = time.perf_counter()
         _run(work, task, told)
-        report = report_of(work, seconds=time.perf_counter() - began)
+        if task.shards is not None:
+            gather_shards(work)
+        report = report_of(work)
         write_report(report, task.out)
-        os.rename(work.out, task.out)
-        sync_directory(task.out.parent)
+        publish(work, task.out)
     shutil.rmtree(path)
     return report
 
@@ -144,8 +142,10 @@ def _release() -> str:
 def _run(work: Work, task: Task, told: Told) -> None:
     """All stages."""
     workers = work.plan.workers
+    if task.ray is not None:
+        from ramet.engine.jobs.ray_units import RayUnits  # which takes ray, a heavy package
     with ThreadPoolExecutor(workers, "ramet-job") as pool, one_blas_thread():
-        units = on(pool)
+        units = on(pool) if task.ray is None else RayUnits(task.ray, workers)
         stages: list[Callable[[], Any]] = [
             lambda: ReadStage(work, task.files, task.on_error == "skip", task.texts),
             lambda: DropStage(work, task.on_error == "skip"),

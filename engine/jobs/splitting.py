@@ -104,8 +104,8 @@ def shard_edges(rows: I64, n_shards: int) -> list[int]:
     blocks = np.add.reduceat(rows, np.arange(0, len(rows), LEAVES_TOGETHER))
     ends = np.cumsum(blocks)
     wanted = ends[-1] * np.arange(1, n_shards) / n_shards
-    cuts = np.unique(np.clip(np.searchsorted(ends, wanted) + 1, 1, len(blocks) - 1)) if len(blocks) > 1 else []
-    return [0, *(int(cut) * LEAVES_TOGETHER for cut in cuts), len(rows)]
+    cuts = np.unique(np.clip(np.searchsorted(ends, wanted) + 1, 1, max(1, len(blocks) - 1))).tolist()
+    return [0, *(cut * LEAVES_TOGETHER for cut in cuts if cut < len(blocks)), len(rows)]
 
 
 def name_of(shard: int) -> str:

@@ -113,7 +113,7 @@ class Work:
     def part(self) -> Part | None:
         """Of a shard: which files of rows it reads, and what of them."""
         stored = self.job.get("part")
-        return None if stored is None else Part(stored["folder"], *stored["groups"], stored["files"])
+        return None if stored is None else Part(stored["folder"], stored["groups"][0], stored["groups"][1], stored["files"])
 
     @cached_property
     def n_rows(self) -> int:
