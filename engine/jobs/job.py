@@ -19,7 +19,7 @@ from ramet.engine.jobs.errors import JobExistsError, JobMismatchError, JobRunnin
 from ramet.engine.jobs.grouping import GroupStage
 from ramet.engine.jobs.inputs.blocks import InputFile
 from ramet.engine.jobs.place import Place
-from ramet.engine.jobs.plan import Plan
+from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import PlantStage
 from ramet.engine.jobs.publishing import gather_shards, publish
 from ramet.engine.jobs.reading import ReadStage
@@ -144,7 +144,7 @@ def _run(work: Work, task: Task, told: Told) -> None:
     workers = work.plan.workers
     if task.ray is not None:
         from ramet.engine.jobs.ray_units import RayUnits  # which takes ray, a heavy package
-    with ThreadPoolExecutor(workers, "ramet-job") as pool, one_blas_thread():
+    with ThreadPoolExecutor(workers, "ramet-job") as pool, one_blas_thread(), Peak() as peak:
         units = on(pool) if task.ray is None else RayUnits(task.ray, workers)
         stages: list[Callable[[], Any]] = [
             lambda: ReadStage(work, task.files, task.on_error == "skip", task.texts),
@@ -159,7 +159,7 @@ def _run(work: Work, task: Task, told: Told) -> None:
         else:
             stages += [lambda: SplitStage(work), lambda: ShardStage(work)]
         for made in stages:
-            run_stage(work, made(), units, told)
+            run_stage(work, made(), units, told, peak)
             if work.place.has("read.json") and work.n_read == 0:
                 raise ArgumentError(
                     "inputs", "have no record that can be taken; the reasons stand in read.json of the job"

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
-from ramet.engine.jobs.plan import peak_bytes
+from ramet.engine.jobs.plan import Peak
 from ramet.engine.jobs.work import Work
 
 
@@ -93,13 +93,14 @@ def on(pool: Executor) -> Units:
     return run
 
 
-def run_stage(work: Work, stage: Stage, units: Units, told: Told) -> None:
+def run_stage(work: Work, stage: Stage, units: Units, told: Told, peak: Peak) -> None:
     """Run what is left of a stage, unless it is over already."""
     marker = f"done/{stage.name}"
     if work.place.has(marker):
         stage.clean()
         return
     began = time.perf_counter()
+    peak.take()
     stage.prepare()
     every = range(stage.n_units())
     weights = [stage.weight(unit) for unit in every]
@@ -118,6 +119,6 @@ def run_stage(work: Work, stage: Stage, units: Units, told: Told) -> None:
         tell()
     stage.finish()
     seconds = time.perf_counter() - began
-    work.place.put_json(marker, {"seconds": seconds, "records": total, "peak_bytes": peak_bytes()})
+    work.place.put_json(marker, {"seconds": seconds, "records": total, "peak_bytes": peak.take()})
     stage.clean()
     tell(finished=True)
