@@ -13,9 +13,9 @@ from ramet.index.navigate import GroupNavigator
 from ramet.index.source import FloatArray
 
 NEIGHBOURS = 256
-"""Cells nearest to a cell that a row is compared with. For 100,000 rows of 128 dimensions recall@10 of 32 lists is 0.958
-with 96, 0.959 with 160, 0.9625 with 256, and 0.963 when every row is searched for with the navigator, which at ten
-million rows takes ten times as long."""
+"""Cells nearest to a cell that a row is compared with. For 100,000 rows of 128 dimensions recall@10 of 32 lists is
+0.958 with 96, 0.959 with 160, 0.9625 with 256, and 0.963 when every row is searched for with the navigator, which at
+ten million rows takes ten times as long."""
 
 ABSENT = np.uint64(0xFFFFFFFFFFFFFFFF)
 """Key where a navigator finds no further cell."""

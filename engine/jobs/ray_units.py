@@ -29,8 +29,8 @@ RETRIES = 5
 
 
 @lru_cache(maxsize=2)
-def _prepared(path: str, name: str) -> Stage:
-    """The stage as this worker keeps it between units."""
+def _prepared(path: str, name: str, begun: int) -> Stage:
+    """The stage as this worker keeps it between units; ``begun``: a job of the same path begun later is another one."""
     work = Work.opened(Path(path))
     work.plan = work.plan.with_workers(1)
     stage: Stage = STAGES[name](work)
@@ -38,9 +38,9 @@ def _prepared(path: str, name: str) -> Stage:
     return stage
 
 
-def run_unit(path: str, name: str, unit: int) -> int:
+def run_unit(path: str, name: str, unit: int, begun: int) -> int:
     """Run one unit in a worker; one that is done already stays as it is."""
-    stage = _prepared(path, name)
+    stage = _prepared(path, name, begun)
     if not stage.is_done(unit):
         with one_blas_thread():
             stage.run(unit)
@@ -81,10 +81,11 @@ class RayUnits:
             yield from one_by_one(stage, units)
             return
         waiting, left = list[Any](), list(units)
+        begun = (work.place.path / "job.json").stat().st_mtime_ns
         try:
             while waiting or left:
                 while left and len(waiting) < self._workers:
-                    waiting.append(self._run.remote(str(work.place.path), stage.name, left.pop(0)))
+                    waiting.append(self._run.remote(str(work.place.path), stage.name, left.pop(0), begun))
                 done, waiting = self._ray.wait(waiting, num_returns=1)
                 yield from self._ray.get(done)
         finally:
