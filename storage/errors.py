@@ -200,6 +200,9 @@ def replaced(path: Path) -> MissingError:
     return MissingError(f"collection {path.name!r} ({path}) was deleted or replaced while it was open; open it again")
 
 
+SYSTEM_ERRORS = (OSError, lmdb.Error)
+"""What `translated` makes storage errors of."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_SUCH_NAME = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EILSEQ}

@@ -65,13 +65,13 @@ class _Bars:
             self._progress = _display()
             self._progress.start()
         if event.stage not in self._tasks:
-            if event.total == 0:
-                return
-            self._tasks[event.stage] = self._progress.add_task(event.stage, total=event.total, rate="")
+            self._tasks[event.stage] = self._progress.add_task(event.stage, total=event.total or None, rate="")
             self._first[event.stage] = event.done
         made = event.done - self._first[event.stage]
         rate = f"{made / event.seconds:,.0f}/s" if event.seconds > 0 and made > 1 else ""
         self._progress.update(self._tasks[event.stage], completed=event.done, rate=rate)
+        if event.finished and event.total == 0:  # it was not known
+            self._progress.update(self._tasks[event.stage], total=max(1, event.done), completed=max(1, event.done))
 
     def finish(self) -> None:
         """Leave the bars on the screen."""

@@ -47,7 +47,7 @@ class AssignStage:
     @cached_property
     def stretches(self) -> list[Stretch]:
         """Records of each unit."""
-        return self.grouped.stretches(self._work.block_rows)
+        return self.grouped.stretches(self._work.kept_rows("assign"))
 
     def n_units(self) -> int:
         """Stretches."""

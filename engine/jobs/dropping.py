@@ -49,7 +49,7 @@ class DropStage:
         """Find ids that come twice."""
         pairs = find_duplicates(self._work)
         if pairs and not self._skips:
-            raise RejectedRecordError(rejected_twin(self._work, *pairs[0]))
+            raise RejectedRecordError(rejected_twin(self._work, *pairs[0]), self._work.place.path)
         named = [rejected_twin(self._work, *pair) for pair in pairs[:1000]]
         self._work.place.put_json(
             "read/twins.json",

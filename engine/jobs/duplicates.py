@@ -57,18 +57,21 @@ def _twins(work: Work, ids: Ids, digests: npt.NDArray[np.uint64], rows: I64) -> 
     if not len(same):
         return []
     suspects = np.unique(np.concatenate([rows[same], rows[same + 1]]))
-    names = ids.of(suspects).encoded
+    names, owners = ids.of(suspects).encoded, owners_of(work, suspects)
     seen, out = dict[tuple[int, bytes], int](), list[tuple[int, int]]()
-    for row, name in zip(suspects.tolist(), names, strict=True):
-        key = (_owner(work, row), name)
-        if key in seen:
-            out.append((seen[key], row))
+    for row, owner, name in zip(suspects.tolist(), owners.tolist(), names, strict=True):
+        if (owner, name) in seen:
+            out.append((seen[owner, name], row))
         else:
-            seen[key] = row
+            seen[owner, name] = row
     return out
 
 
-def _owner(work: Work, row: int) -> int:
-    number = int(np.searchsorted([block.first_row for block in work.blocks], row, side="right")) - 1
-    block = work.blocks[number]
-    return int(tenants_of(work, block.name, block.n)[row - block.first_row])
+def owners_of(work: Work, rows: I64) -> npt.NDArray[np.uint32]:
+    """Number of the tenant of some records, whose numbers rise."""
+    bounds = np.searchsorted(rows, [block.first_row for block in work.blocks] + [work.n_read])
+    out = np.zeros(len(rows), np.uint32)
+    for number in np.flatnonzero(np.diff(bounds)).tolist():
+        block, mine = work.blocks[number], slice(bounds[number], bounds[number + 1])
+        out[mine] = tenants_of(work, block.name, block.n)[rows[mine] - block.first_row]
+    return out

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ramet._error import RametError
 from ramet.engine.jobs.inputs.blocks import Rejected
+from ramet.storage.errors import SYSTEM_ERRORS, StorageFullError, translated
 
 
 class JobError(RametError):
@@ -19,14 +22,26 @@ class RejectedRecordError(JobError):
     ----------
     rejected : Rejected
         File, row and reason.
+    path : Path
+        The job's directory.
     """
 
-    def __init__(self, rejected: Rejected) -> None:
+    def __init__(self, rejected: Rejected, path: Path) -> None:
         self.rejected = rejected
+        self.path = path
         super().__init__(
-            f"{rejected.file}, row {rejected.row}: {rejected.reason}: {rejected.detail}; correct it and start anew, or "
-            'pass on_error="skip" to leave such records out and have them counted in the report'
+            f"{rejected.file}, row {rejected.row}: {rejected.reason}: {rejected.detail}; to leave such records out and "
+            "have them counted in the report, go on with on_error='skip' and resume=True (--on-error skip --resume); "
+            f"to correct it, delete {path} and start anew"
         )
+
+
+class JobDamagedError(JobError):
+    """Files of the job are not as it left them."""
+
+    def __init__(self, path: Path, problem: object) -> None:
+        self.path = path
+        super().__init__(f"the job in {path} is damaged: {problem}; delete that directory to start anew")
 
 
 class JobExistsError(JobError):
@@ -56,3 +71,18 @@ class JobRunningError(JobError):
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(f"another process works at the job in {path}; wait for it, or stop it first")
+
+
+@contextmanager
+def told_with_advice(path: Path) -> Iterator[None]:
+    """Errors of the operating system and of LMDB as storage errors that say what to do with the job in a directory."""
+    advice = "what was done is kept: make room, and go on with resume=True (--resume)"
+    try:
+        yield
+    except StorageFullError as error:
+        raise StorageFullError(path, error.__cause__ or error, advice) from error
+    except EOFError as error:
+        raise JobDamagedError(path, error) from error
+    except SYSTEM_ERRORS as error:
+        found = translated(error, path)
+        raise (StorageFullError(path, error, advice) if isinstance(found, StorageFullError) else found) from error

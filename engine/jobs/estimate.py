@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ramet.engine.errors import ArgumentError
-from ramet.engine.jobs.job import Task, described_inputs
+from ramet.engine.jobs.describing import described_inputs
+from ramet.engine.jobs.job import Task
 from ramet.engine.jobs.plan import taken_bytes
 
 COPIES = 1.9
@@ -61,7 +62,7 @@ def estimated(task: Task) -> JobPlan:
     free = shutil.disk_usage(at).free
     least = taken_bytes() + plan.fixed_bytes(n) + plan.least_units_bytes()
     return JobPlan(
-        inputs=described_inputs(task),
+        inputs=described_inputs(task.files),
         n_records=n if known else None,
         dim=settings.dim,
         metric=settings.metric_name,

@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ramet.engine.builder import one_blas_thread
 from ramet.engine.errors import ArgumentError, CollectionExistsError
 from ramet.engine.jobs.cells import CellStage, RefineStage
+from ramet.engine.jobs.describing import described, going_on, nothing_in
 from ramet.engine.jobs.dropping import DropStage
-from ramet.engine.jobs.errors import JobExistsError, JobMismatchError, JobRunningError
+from ramet.engine.jobs.ending import is_over, publish, sweep
+from ramet.engine.jobs.errors import JobExistsError, JobRunningError, told_with_advice
 from ramet.engine.jobs.grouping import GroupStage
 from ramet.engine.jobs.inputs.blocks import InputFile
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import PlantStage
-from ramet.engine.jobs.publishing import gather_shards, publish
+from ramet.engine.jobs.publishing import gather_shards
 from ramet.engine.jobs.reading import ReadStage
-from ramet.engine.jobs.report import JobReport, report_of, write_report
+from ramet.engine.jobs.report import JobReport, read_report, report_of, write_report
 from ramet.engine.jobs.shard_job import stages_from_cuts
 from ramet.engine.jobs.splitting import ShardStage, SplitStage
 from ramet.engine.jobs.stages import Told, on, run_stage
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
 from ramet.storage.errors import WriterBusyError
-from ramet.storage.format import checksum
 from ramet.storage.lock import WriterLock
 
 
@@ -75,23 +75,25 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
         The disk is full, or files may not be written. The job can be resumed.
     """
     path = place_beside(task.out)
-    if task.out.exists():
-        raise CollectionExistsError(f"{task.out} exists already; choose another place, or delete it first")
-    if path.exists() and not resume:
-        raise JobExistsError(path)
-    with _begun(path, task) as work:
-        _run(work, task, told)
-        if task.shards is not None:
-            gather_shards(work)
-        report = report_of(work)
-        write_report(report, task.out)
-        publish(work, task.out)
-    shutil.rmtree(path)
+    with told_with_advice(path):
+        if is_over(path):  # and was stopped while it removed itself
+            sweep(path)
+            if resume and task.out.exists():
+                return read_report(task.out)
+        if task.out.exists():
+            raise CollectionExistsError(f"{task.out} exists already; choose another place, or delete it first")
+        with _begun(path, task, resume) as work:
+            _run(work, task, told)
+            if task.shards is not None:
+                gather_shards(work)
+            report = report_of(work)
+            write_report(report, task.out)
+            publish(work.place, task.out)
     return report
 
 
 @contextmanager
-def _begun(path: Path, task: Task) -> Iterator[Work]:
+def _begun(path: Path, task: Task, resume: bool) -> Iterator[Work]:
     """The job's directory, made or opened, and nobody else's while this lasts."""
     place = Place(path)
     try:
@@ -99,44 +101,15 @@ def _begun(path: Path, task: Task) -> Iterator[Work]:
     except WriterBusyError as error:
         raise JobRunningError(path) from error
     try:
-        asked = _described(task)
+        asked = described(task)
         if place.has("job.json"):
-            known = place.get_json("job.json")
-            for name in ("inputs", "decided", "on_error", "texts", "shards"):
-                if known[name] != asked[name]:
-                    raise JobMismatchError(path, f"{name} {known[name]}, and not {asked[name]}")
-        else:
-            place.put_json("job.json", asked)
-        yield Work(place, Plan.from_json(place.get_json("job.json")["plan"]).with_workers(task.plan.workers))
+            if not resume:
+                raise JobExistsError(path)
+            asked = going_on(place, asked)
+        place.put_json("job.json", asked)
+        yield Work(place, task.plan)
     finally:
         lock.release()
-
-
-def _described(task: Task) -> dict[str, Any]:
-    """The job as its directory remembers it."""
-    decided = {name: entry for name, entry in task.plan.to_json().items() if name not in ("memory", "workers")}
-    inputs = described_inputs(task)
-    named = repr(([(Path(one["path"]).name, one["bytes"]) for one in inputs], decided, task.texts.facts)).encode()
-    return {
-        "inputs": inputs, "decided": decided, "plan": task.plan.to_json(), "on_error": task.on_error,
-        "texts": task.texts.facts, "shards": task.shards, "created_with": _release(),
-        "collection": f"{checksum(named):016x}{checksum(b'2', named):016x}",
-    }  # fmt: skip
-
-
-def described_inputs(task: Task) -> list[dict[str, Any]]:
-    """Path, format, bytes and rows of every file."""
-    return [
-        {"path": str(file.path.absolute()), "format": file.format, "bytes": file.n_bytes, "rows": file.n_rows}
-        for file in task.files
-    ]
-
-
-def _release() -> str:
-    try:
-        return version("ramet")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
 
 
 def _run(work: Work, task: Task, told: Told) -> None:
@@ -160,7 +133,7 @@ def _run(work: Work, task: Task, told: Told) -> None:
             stages += [lambda: SplitStage(work), lambda: ShardStage(work)]
         for made in stages:
             run_stage(work, made(), units, told, peak)
-            if work.place.has("read.json") and work.n_read == 0:
-                raise ArgumentError(
-                    "inputs", "have no record that can be taken; the reasons stand in read.json of the job"
-                )
+            if work.n_read == 0:
+                problem = nothing_in(work.read)
+                shutil.rmtree(work.place.path)
+                raise ArgumentError("inputs", problem)

@@ -102,5 +102,5 @@ def read_into(fd: int, offset: int, view: memoryview) -> None:
     while done < len(view):
         more = os.preadv(fd, [view[done : done + (1 << 28)]], offset + done)
         if more == 0:
-            raise EOFError(f"a file of the job ends {len(view) - done} bytes too early; start the job anew")
+            raise EOFError(f"a file of the job ends {len(view) - done} bytes too early")
         done += more

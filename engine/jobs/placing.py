@@ -57,7 +57,7 @@ class Places:
         firsts = np.concatenate([[0], np.cumsum(self.homes)])
         return [
             Bucket(first_list=a, last_list=b, first_row=int(firsts[a]), n_rows=int(firsts[b] - firsts[a]))
-            for a, b in units_of(self.homes, self._work.block_rows)
+            for a, b in units_of(self.homes, self._work.kept_rows("rows"))
         ]
 
     @cached_property

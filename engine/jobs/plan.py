@@ -18,6 +18,9 @@ CELLS_A_GROUP = defaults.LIST_SIZE
 CELL_BYTES_A_DIM = 36
 """Memory of a cell while the tree is made, in bytes a dimension: sums in float64, and centroids in several arrays."""
 
+SAMPLE_COPIES = 2.25
+"""Times that the sample is held while the groups are made: as it is, and the part of it that is looked at."""
+
 LEAST_BLOCK_BYTES, MOST_BLOCK_BYTES = 1 << 20, 96 << 20
 """Vectors that a unit of work holds."""
 
@@ -102,8 +105,9 @@ class Plan:
         return min(max(group_count(n_rows, self.cluster), by_size), n_rows)
 
     def fixed_bytes(self, n_rows: int) -> int:
-        """Memory that grows with the number of cells, besides what the process takes anyway."""
-        return self.n_cells(n_rows) * self.settings.dim * CELL_BYTES_A_DIM + OTHER_BYTES
+        """Memory that grows with the number of records, besides what the process takes anyway: sample, then cells."""
+        sample = int(SAMPLE_COPIES * self.sample_rows(n_rows)) * 4
+        return max(self.n_cells(n_rows) * CELL_BYTES_A_DIM, sample) * self.settings.dim + OTHER_BYTES
 
     def least_units_bytes(self) -> int:
         """Memory without which no unit can work."""
@@ -142,9 +146,7 @@ class Plan:
 
     def sample_rows(self, n_rows: int) -> int:
         """Rows of the sample that the groups are made from."""
-        wanted = max(defaults.SAMPLE_MIN, self.n_groups(n_rows) * defaults.SAMPLE_PER_GROUP)
-        most = max(1024, (self.memory - taken_bytes()) // (3 * 4 * self.settings.dim))
-        return int(min(n_rows, wanted, most))
+        return min(n_rows, max(defaults.SAMPLE_MIN, self.n_groups(n_rows) * defaults.SAMPLE_PER_GROUP))
 
 
 def taken_bytes() -> int:

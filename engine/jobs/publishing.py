@@ -1,9 +1,8 @@
-"""The end of a job: the collection, whole or in shards, is put together and takes its place."""
+"""Putting the shards of a job together: one directory, the cells, and a manifest."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ramet.engine.jobs.planting import Planted
 from ramet.engine.jobs.splitting import name_of
@@ -35,9 +34,3 @@ def gather_shards(work: Work) -> None:
         identity=work.job["collection"],
     )
     write_manifest(work.out, manifest)
-
-
-def publish(work: Work, out: Path) -> None:
-    """Let the collection appear, in one step."""
-    os.rename(work.out, out)
-    sync_directory(out.parent)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ramet.engine.jobs.errors import RejectedRecordError
-from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected
+from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected, failed
 from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.texts import Texts
@@ -40,10 +42,22 @@ class ReadStage:
         self._files = files
         self._skips = skips
         self._texts = texts
-        self.block_rows = work.plan.read_rows(any("texts" in file.has and "vectors" not in file.has for file in files))
+        self.heard: Callable[[int, int], None] = lambda _unit, _rows: None
+        """Told of a unit and how many of its rows are behind it."""
+
+    @cached_property
+    def block_rows(self) -> int:
+        """Rows of a block; the same when the job goes on with other memory or workers."""
+        place = self._work.place
+        if not place.has("kept/read"):
+            only_texts = any("texts" in file.has and "vectors" not in file.has for file in self._files)
+            place.put_json("kept/read", self._work.plan.read_rows(only_texts))
+        return int(place.get_json("kept/read"))
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """Fit what turns tokens into codes on the first texts there are, whichever file is read first."""
+        _ = self.block_rows
+        self._texts.fit(self._files, self._work.place)
 
     def n_units(self) -> int:
         """Files."""
@@ -57,26 +71,30 @@ class ReadStage:
         """Rows of a file, as far as it says."""
         return self._files[unit].n_rows or 0
 
-    def run(self, unit: int, told: Callable[[int], None] | None = None) -> None:
-        """Read a file from where it was left; ``told`` hears of the records of each block."""
-        place, settings, file = self._work.place, self._work.plan.settings, self._files[unit]
+    def run(self, unit: int) -> None:
+        """Read a file from where it was left."""
+        place, file = self._work.place, self._files[unit]
         number, n_rows = 0, 0
         while place.has(f"read/{_name(unit, number)}.json"):
             n_rows = place.get_json(f"read/{_name(unit, number)}.json")["end"]
             number += 1
-        for block in file.blocks(self.block_rows, number):
-            n_before = len(block)
-            taken = checked(self._texts.made(block, place), settings.dim, settings.metric_name, settings.dtype_name)
+        for block in _blocks(file, self.block_rows, number):
+            taken = self._checked(block)
             if taken.rejected and not self._skips:
-                raise RejectedRecordError(taken.rejected[0])
+                raise RejectedRecordError(taken.rejected[0], place.path)
             n_rows = max([n_rows, block.first, *(int(row) + 1 for row in taken.rows[-1:])])
             n_rows = max([n_rows, *(one.row + one.n_rows for one in taken.rejected if one.file == file.path)])
             write_block(place, _name(unit, number), taken, n_rows)
             number += 1
-            if told is not None:
-                told(n_before)
+            self.heard(unit, n_rows)
         total = n_rows if file.n_rows is None else file.n_rows
         place.put_json(f"read/{unit:05d}.end", {"blocks": number, "rows": total})
+
+    def _checked(self, block: Block) -> Block:
+        settings, made = self._work.plan.settings, self._texts.made(block)
+        if made.vectors is None:  # nothing in the file can be read
+            made = replace(made, vectors=np.empty((len(made), settings.dim), settings.dtype))
+        return checked(made, settings.dim, settings.metric_name, settings.dtype_name)
 
     def finish(self) -> None:
         """Put together what all files said."""
@@ -114,6 +132,20 @@ class ReadStage:
 
     def clean(self) -> None:
         """Nothing is left over."""
+
+
+def _blocks(file: InputFile, most: int, first: int) -> Iterator[Block]:
+    """Blocks of an input.
+
+    Raises
+    ------
+    ArgumentError
+        The file cannot be read any more.
+    """
+    try:
+        yield from file.blocks(most, first)
+    except OSError as error:
+        raise failed(file.path, f"cannot be read: {error.strerror or error}") from error
 
 
 def _name(unit: int, number: int) -> str:
@@ -178,7 +210,8 @@ def _said(one: Rejected) -> dict[str, Any]:
 
 def _record(block: Block, i: int) -> dict[str, Any]:
     columns = {"id": block.ids, "text": block.texts, "metadata": block.metadata, "tenant": block.tenants}
-    return {name: None if column is None else column[i] for name, column in columns.items()}
+    found = {name: None if column is None else column[i] for name, column in columns.items()}
+    return {**found, "row": int(block.rows[i])}
 
 
 def _write_contents(place: Place, name: str, block: Block, chosen: list[int]) -> None:

@@ -60,7 +60,7 @@ class JobReport:
     stages: list[dict[str, Any]]
     """Name, seconds, records and peak memory in bytes of each stage."""
     seconds: float
-    """Of all stages, also of those before an interruption."""
+    """Of all stages; of one that was interrupted, since it went on."""
     peak_bytes: int
     n_bytes: int
     """Of the collection's files."""
@@ -133,6 +133,13 @@ def _histogram(lengths: I64) -> list[tuple[int, int]]:
 def files_of(out: Path) -> tuple[Path, Path]:
     """Where the report of a collection is: JSON, and a page."""
     return out.with_name(f"{out.name}.build.json"), out.with_name(f"{out.name}.build.html")
+
+
+def read_report(out: Path) -> JobReport:
+    """The report that `write_report` wrote."""
+    found = json.loads(files_of(out)[0].read_text("utf8"))
+    pairs = {name: [tuple(one) for one in found[name]] for name in ("lengths", "curve")}
+    return JobReport(**{**found, **pairs})
 
 
 def write_report(report: JobReport, out: Path) -> None:

@@ -50,7 +50,7 @@ class SplitStage:
     @cached_property
     def stretches(self) -> list[Stretch]:
         """Records of each unit."""
-        return self.grouped.stretches(self._work.block_rows)
+        return self.grouped.stretches(self._work.kept_rows("split"))
 
     def n_units(self) -> int:
         """Stretches."""

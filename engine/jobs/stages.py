@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from ramet.engine.jobs.plan import Peak
 from ramet.engine.jobs.work import Work
@@ -102,23 +103,66 @@ def run_stage(work: Work, stage: Stage, units: Units, told: Told, peak: Peak) ->
     began = time.perf_counter()
     peak.take()
     stage.prepare()
-    every = range(stage.n_units())
-    weights = [stage.weight(unit) for unit in every]
-    if not any(weights):
-        weights = [1] * len(weights)
-    left = [unit for unit in every if not stage.is_done(unit)]
-    done, total = sum(weights) - sum(weights[unit] for unit in left), sum(weights)
-
-    def tell(finished: bool = False) -> None:
-        seconds = time.perf_counter() - began
-        told(JobEvent(stage=stage.name, done=done, total=total, seconds=seconds, finished=finished))
-
-    tell()
+    left = [unit for unit in range(stage.n_units()) if not stage.is_done(unit)]
+    count = _Count(stage, left, told, began)
+    count.tell()
     for unit in (one_by_one if getattr(stage, "in_order", False) else units)(stage, left):
-        done += weights[unit]
-        tell()
+        count.heard(unit, None)
     stage.finish()
-    seconds = time.perf_counter() - began
-    work.place.put_json(marker, {"seconds": seconds, "records": total, "peak_bytes": peak.take()})
+    records = count.total or count.done
+    work.place.put_json(marker, {"seconds": count.seconds, "records": records, "peak_bytes": peak.take()})
     stage.clean()
-    tell(finished=True)
+    count.tell(finished=True)
+
+
+class _Count:
+    """How far a stage is.
+
+    Parameters
+    ----------
+    stage : Stage
+        One that has an attribute ``heard`` calls it with a unit and what of it is behind it, meanwhile and from any
+        thread; when the weight of one of its units is not known (0), neither is the total.
+    left : list of int
+        Units that are not done.
+    told : callable
+    began : float
+        When the stage began, of `time.perf_counter`.
+    """
+
+    def __init__(self, stage: Stage, left: list[int], told: Told, began: float) -> None:
+        self._name, self._told = stage.name, told
+        self._began = began
+        self._lock = threading.Lock()
+        self._weights = [stage.weight(unit) for unit in range(stage.n_units())]
+        speaks = hasattr(stage, "heard")
+        if not speaks and not any(self._weights):
+            self._weights = [1] * len(self._weights)
+        self.total = 0 if speaks and not all(self._weights) else sum(self._weights)
+        self._behind = list(self._weights)
+        for unit in left:
+            self._behind[unit] = 0
+        if speaks:
+            cast(Any, stage).heard = self.heard
+
+    @property
+    def done(self) -> int:
+        """Records behind the stage."""
+        return sum(self._behind)
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self._began
+
+    def heard(self, unit: int, n: int | None) -> None:
+        """So much of a unit is behind it; None: all."""
+        with self._lock:
+            self._behind[unit] = max(self._behind[unit], self._weights[unit] if n is None else n)
+            self.tell()
+
+    def tell(self, finished: bool = False) -> None:
+        """Say how far it is."""
+        self._told(
+            JobEvent(stage=self._name, done=self.done, total=self.total, seconds=self.seconds, finished=finished)
+        )

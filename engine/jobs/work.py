@@ -143,6 +143,13 @@ class Work:
         """Rows that a unit of work holds."""
         return self.plan.block_rows(self.n_rows)
 
+    def kept_rows(self, stage: str) -> int:
+        """The same for a stage whose units must stay as they are when the job goes on with other memory or workers."""
+        name = f"kept/{stage}"
+        if not self.place.has(name):
+            self.place.put_json(name, self.block_rows)
+        return int(self.place.get_json(name))
+
     def vectors_of_block(self, block: BlockFacts) -> npt.NDArray[Any]:
         """Vectors of a block, (n, dim) in the collection's dtype."""
         return self.vectors(f"read/{block.name}.vecs", place=self.source)

@@ -1,0 +1,108 @@
+"""What a job remembers of its inputs and options: it goes on with the same ones only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ramet.engine.jobs.errors import JobMismatchError
+from ramet.engine.jobs.inputs.blocks import InputFile
+from ramet.engine.jobs.place import Place
+from ramet.storage.format import checksum
+
+if TYPE_CHECKING:
+    from ramet.engine.jobs.job import Task
+
+FREE = ("memory", "workers")
+"""Entries of a plan that may be others when a job goes on."""
+
+
+def described(task: Task) -> dict[str, Any]:
+    """The job as its directory remembers it."""
+    decided = {name: entry for name, entry in task.plan.to_json().items() if name not in FREE}
+    inputs = described_inputs(task.files)
+    named = repr(([(Path(one["path"]).name, one["bytes"]) for one in inputs], decided, task.texts.facts)).encode()
+    return {
+        "inputs": inputs, "decided": decided, "plan": task.plan.to_json(), "on_error": task.on_error,
+        "texts": task.texts.facts, "shards": task.shards, "created_with": _release(),
+        "changed": [_changed(file.path) for file in task.files],
+        "collection": f"{checksum(named):016x}{checksum(b'2', named):016x}",
+    }  # fmt: skip
+
+
+def described_inputs(files: Sequence[InputFile]) -> list[dict[str, Any]]:
+    """Path, format, bytes and rows of every file."""
+    return [
+        {"path": str(file.path.absolute()), "format": file.format, "bytes": file.n_bytes, "rows": file.n_rows}
+        for file in files
+    ]
+
+
+def _changed(path: Path) -> int:
+    """When a file was last written; of a folder it does not say much."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def _release() -> str:
+    try:
+        return version("ramet")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+def going_on(place: Place, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a job that goes on remembers: as it was begun, with the memory and workers that it may have now.
+
+    One that stopped at a record which cannot be taken may go on by leaving such records out.
+
+    Raises
+    ------
+    JobMismatchError
+        It was begun with something else.
+    """
+    known: dict[str, Any] = place.get_json("job.json")
+    _compare_inputs(place.path, known, asked)
+    for name, one in known["decided"].items():
+        if one != asked["decided"][name]:
+            _differ(place.path, name, one, asked["decided"][name])
+    for name in ("texts", "shards"):
+        if known[name] != asked[name]:
+            _differ(place.path, name, known[name], asked[name])
+    if (known["on_error"], asked["on_error"]) == ("skip", "fail"):
+        _differ(place.path, "on_error", "skip", "fail")
+    return {**known, "plan": asked["plan"], "on_error": asked["on_error"]}
+
+
+def _compare_inputs(path: Path, known: dict[str, Any], asked: dict[str, Any]) -> None:
+    names, others = ([one["path"] for one in facts["inputs"]] for facts in (known, asked))
+    for name in names:
+        if name not in others:
+            raise JobMismatchError(path, f"the input {name}")
+    for name in others:
+        if name not in names:
+            raise JobMismatchError(path, f"other inputs: {name} is not one of them")
+    pairs = zip(names, known["inputs"], asked["inputs"], known["changed"], asked["changed"], strict=True)
+    for name, one, other, then, now in pairs:
+        if one != other or then != now:
+            raise JobMismatchError(path, f"{name} as it was before it was changed, or in another place of the inputs")
+
+
+def _differ(path: Path, name: str, known: Any, asked: Any) -> None:
+    if isinstance(known, dict) and isinstance(asked, dict):
+        for key in sorted({*known, *asked}):
+            if known.get(key) != asked.get(key):
+                _differ(path, key, known.get(key), asked.get(key))
+    raise JobMismatchError(path, f"{name}={known!r}, and not {asked!r}")
+
+
+def nothing_in(read: dict[str, Any]) -> str:
+    """Why there is nothing to build."""
+    if read["n_bare"]:
+        return f"have {read['n_bare']:,} texts, and the embedder knows no word of any of them"
+    if not read["rejected"]:
+        return "have no records"
+    first, reasons = read["rejected"][0], ", ".join(f"{reason} {n:,}" for reason, n in sorted(read["reasons"].items()))
+    place = f"{first['file']}, row {first['row']}: {first['reason']}: {first['detail']}"
+    return f"have no record that can be taken ({reasons}); the first is {place}"
