@@ -72,7 +72,7 @@ ONE_FILE: dict[str, str | tuple[str, ...]] = {
     "prometheus_client": "api/rest/metrics.py",
     "pyarrow": ("api/cli/demo_words.py", "api/rest/arrow.py", "engine/jobs/inputs/tables.py"),
     "pydantic_settings": "api/rest/settings.py",
-    "ray": "engine/sharded/actors.py",
+    "ray": ("engine/sharded/actors.py", "engine/jobs/ray_units.py"),
     "semchunk": "engine/chunking.py",
     "structlog": "api/rest/logs.py",
     "sentence_transformers": "engine/embedding.py",

@@ -95,6 +95,12 @@ def build(
     on_error: Annotated[
         Literal["fail", "skip"], typer.Option(help="What to do with a record that cannot be taken.")
     ] = "fail",
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="Make a sharded collection of so many shards.", show_default=False)
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="auto|ADDRESS", help="Work on a Ray cluster.", show_default=False)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a job that was stopped.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done, and what it would take.")
@@ -116,7 +122,7 @@ def build(
         "format": format, "id_column": id_column, "vector_column": vector_column, "text_column": text_column,
         "tenant_column": tenant_column, "metadata_columns": metadata_column, "chunk_tokens": chunk_tokens,
         "overlap": overlap, "clusters": parse_clusters(clusters), "list_size": list_size, "replicas": replicas,
-        "seed": seed, "memory": memory, "workers": workers, "on_error": on_error,
+        "seed": seed, "memory": memory, "workers": workers, "on_error": on_error, "shards": shards, "ray": ray,
         "embedder": None if model is None else embedder_of(model, light),
     }  # fmt: skip
     with shown_as(embedder="--model", metadata_columns="--metadata-column", inputs="INPUT"):

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.planting import Planted
-from ramet.engine.jobs.work import NO_COPY, Work, in_working_space
+from ramet.engine.jobs.work import NO_COPY, Work, in_working_space, parts_of
 from ramet.index.assign import assign_points
+from ramet.index.nearby import assign_around
 from ramet.index.source import FloatArray
 
 
@@ -30,7 +31,8 @@ class AssignStage:
 
     def prepare(self) -> None:
         """Load what all units share, before they run side by side."""
-        _ = self.planted.cells, self.planted.navigator, self.planted.cuts, self.planted.centroids, self.stretches
+        _ = self.planted.cells, self.planted.cuts, self.planted.centroids, self.stretches
+        _ = (self.planted.around, self.planted.near) if self.planted.walks else self.planted.navigator
 
     @cached_property
     def planted(self) -> Planted:
@@ -66,11 +68,11 @@ class AssignStage:
         out = np.zeros(len(keys), assigned_dtype(work.plan.closure.replicas))
         out["row"], out["copies"] = keys["row"], NO_COPY
         points = in_working_space(vectors, work.plan.settings.metric.unit)
-        by_tenant = np.argsort(keys["tenant"], kind="stable")
-        owners = keys["tenant"][by_tenant]
-        cuts = np.flatnonzero(np.diff(owners)) + 1
-        for part in np.split(by_tenant, cuts):
-            self._assign(int(keys["tenant"][part[0]]), part, points, out)
+        if planted.walks:
+            self._walk(self.grouped.groups(stretch), points, out)
+        else:
+            for part in parts_of(keys["tenant"]):
+                self._assign(int(keys["tenant"][part[0]]), part, points, out)
         del points
         n_lists = len(planted.cells)
         homes = np.bincount(out["list"], minlength=n_lists)
@@ -81,17 +83,21 @@ class AssignStage:
         both = np.stack([homes, np.bincount(copies, minlength=n_lists)])
         work.place.put_array(f"assign/{unit:06d}.counts", both.astype("<u4"))
 
+    def _walk(self, groups: npt.NDArray[np.int64], points: FloatArray, out: npt.NDArray[np.void]) -> None:
+        """Lists of records whose tenant has the leaves: from cells around their groups, by neighbours."""
+        planted = self.planted
+        for part in parts_of(groups):
+            around = planted.around[int(groups[part[0]])]
+            found = assign_around(points[part], around, planted.leaves, planted.near, planted.replicas(0))
+            _put(out, part, 0, *found)
+
     def _assign(self, tenant: int, part: npt.NDArray[np.int64], points: FloatArray, out: npt.NDArray[np.void]) -> None:
         """Lists of the records of one tenant."""
         centroids, navigator = self.planted.points(tenant)
         alive = np.ones(len(centroids), np.uint32)
         most, first = self.planted.replicas(tenant), self.planted.cuts[tenant].first_list
         mine = points if len(part) == len(points) else points[part]  # all of one tenant: already in order
-        cells, counts = assign_points(mine, navigator, centroids, alive, most, None)
-        out["list"][part] = first + cells[:, 0]
-        for rank in range(1, most):
-            has = counts > rank
-            out["copies"][part[has], rank - 1] = first + cells[has, rank]
+        _put(out, part, first, *assign_points(mine, navigator, centroids, alive, most, None))
 
     def finish(self) -> None:
         """Remember how many units there were."""
@@ -100,3 +106,17 @@ class AssignStage:
     def clean(self) -> None:
         """The rows by group are not needed any more."""
         self._work.place.drop("group")
+
+
+def _put(
+    out: npt.NDArray[np.void],
+    part: npt.NDArray[np.int64],
+    first: int,
+    cells: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int32],
+) -> None:
+    """Enter the lists of some records: the cells are numbered from the list ``first`` on."""
+    out["list"][part] = first + cells[:, 0]
+    for rank in range(1, cells.shape[1]):
+        has = counts > rank
+        out["copies"][part[has], rank - 1] = first + cells[has, rank]

@@ -58,6 +58,8 @@ def build_job(
     memory: int | str = DEFAULT_MEMORY,
     workers: int | None = None,
     on_error: str = "fail",
+    shards: int | None = None,
+    ray: str | None = None,
     resume: bool = False,
     progress: Callable[[JobEvent], object] | None = None,
 ) -> JobReport:
@@ -94,6 +96,12 @@ def build_job(
         Threads; all cores when left out. The result does not depend on it.
     on_error : {"fail", "skip"}
         What to do with a record that cannot be taken.
+    shards : int, optional
+        Make a sharded collection (``docs/shards.md``) of so many shards; a single collection when left out, or as many
+        shards as workers with ``ray``.
+    ray : str, optional
+        "auto", or the address of a Ray cluster: the work is done by tasks there, ``workers`` at a time. Every machine
+        must reach inputs and output by the same paths.
     resume : bool
         Go on with a job that was begun with the same arguments. (True without such a job begins one.)
     progress : callable, optional
@@ -127,7 +135,7 @@ def build_job(
         {
             "ids": ids, "tenant": tenant, "chunk_tokens": chunk_tokens, "overlap": overlap, "clusters": clusters,
             "list_size": list_size, "replicas": replicas, "seed": seed, "memory": memory, "workers": workers,
-            "on_error": on_error,
+            "on_error": on_error, "shards": shards, "ray": ray,
         },
     )  # fmt: skip
     if not resume:
@@ -159,7 +167,7 @@ def plan_job(inputs: str | Path | Sequence[str | Path], out: str | Path, **optio
 COLUMNS = ("id_column", "vector_column", "text_column", "tenant_column")
 CHOICES = (
     "ids", "tenant", "chunk_tokens", "overlap", "clusters", "list_size", "replicas", "seed", "memory", "workers",
-    "on_error",
+    "on_error", "shards", "ray",
 )  # fmt: skip
 
 
@@ -191,6 +199,8 @@ def _task(
         plan=plan,
         on_error=one_of(chosen["on_error"], "on_error", ("fail", "skip")),
         texts=Texts(embedder, chosen["chunk_tokens"], chosen["overlap"]),
+        shards=_shards(chosen["shards"], chosen["ray"], plan.workers),
+        ray=chosen["ray"],
     )
     known = [file.n_rows for file in task.files]
     task.plan.block_rows(sum(n or 0 for n in known) or 1)  # a bound that is known to be too small is refused here
@@ -247,6 +257,13 @@ def _count(given: Any, argument: str, default: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise ArgumentError(argument, f"is {given!r}; pass a number of at least 1")
     return given
+
+
+def _shards(shards: int | None, ray: str | None, workers: int) -> int | None:
+    """Shards to make; None for a collection in one piece."""
+    if shards is None:
+        return None if ray is None else workers
+    return _count(shards, "shards", 1)
 
 
 def _place(out: str | Path) -> Path:

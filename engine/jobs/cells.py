@@ -18,8 +18,9 @@ from ramet.engine.jobs.grouped import Grouped
 from ramet.engine.jobs.grouping import load_groups
 from ramet.engine.jobs.work import I64, Work, in_working_space, units_of
 from ramet.index import defaults
-from ramet.index.clustering import LabelArray, assign, kmeans, means, split_members
+from ramet.index.clustering import LabelArray, assign, kmeans
 from ramet.index.kernels.cluster import add_points
+from ramet.index.nearby import cells_around
 from ramet.index.source import FloatArray
 
 MOST_POINTS = 65_536
@@ -180,7 +181,7 @@ class RefineStage:
 
     def _step(self, centroids: FloatArray, groups: LabelArray) -> tuple[npt.NDArray[np.float64], I64]:
         """Sums and counts of the rows of each cell; the cell of every row goes to a file."""
-        near = near_cells(load_groups(self._work).centres, centroids, groups)
+        near = cells_around(load_groups(self._work).centres, centroids, groups)
         sums, counts = np.zeros(centroids.shape), np.zeros(len(centroids), np.int64)
         unit = self._work.plan.settings.metric.unit
 
@@ -256,29 +257,6 @@ class RefineStage:
     def clean(self) -> None:
         """The labels are not needed any more."""
         self._work.place.drop(LABELS)
-
-
-def near_cells(first_centres: FloatArray, centroids: FloatArray, groups: LabelArray) -> list[I64]:
-    """For each group the cells of the groups nearest to it, its own among them when it has any.
-
-    Parameters
-    ----------
-    first_centres : float32 array (n_groups, dim)
-        What the rows were sorted by: where a group is whose cells were all dropped.
-    centroids : float32 array (n_cells, dim)
-    groups : int32 array (n_cells,)
-    """
-    n_groups = len(first_centres)
-    sums, counts = means(centroids, groups, n_groups)
-    centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], first_centres).astype(np.float32)
-    half = 0.5 * np.einsum("ij,ij->i", centres, centres)
-    half[counts == 0] = np.inf
-    members, n_near, near = split_members(groups, n_groups), min(defaults.NEAR_GROUPS, n_groups), list[I64]()
-    for first in range(0, n_groups, 256):
-        keys = half[None, :] - centres[first : first + 256] @ centres.T
-        chosen = np.argsort(keys, axis=1, kind="stable")[:, :n_near]
-        near += [np.sort(np.concatenate([members[group] for group in row])) for row in chosen.tolist()]
-    return near
 
 
 def load_cells(work: Work, step: int) -> tuple[FloatArray, LabelArray]:

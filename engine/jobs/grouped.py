@@ -63,6 +63,14 @@ class Grouped:
         parts = [self._work.vectors(file, a, n, self._place) for file, a, n in files]
         return joined(parts, np.empty((0, settings.dim), settings.dtype))
 
+    def groups(self, stretch: Stretch) -> npt.NDArray[np.int64]:
+        """Group of each record of a stretch."""
+        if stretch.last - stretch.first == 1:
+            return np.full(stretch.b - stretch.a, stretch.first)
+        counts = self._counts[:, stretch.first : stretch.last]
+        numbers = np.tile(np.arange(stretch.first, stretch.last), len(counts))
+        return np.repeat(numbers, counts.reshape(-1))
+
     def pieces(self, group: int, most: int) -> Iterator[npt.NDArray[Any]]:
         """Vectors of a group in pieces of at most ``most`` rows."""
         for stretch in self.cut(group, most):

@@ -15,13 +15,14 @@ from ramet.engine.errors import ArgumentError, CollectionExistsError
 from ramet.engine.jobs.cells import CellStage, RefineStage
 from ramet.engine.jobs.describing import described, going_on, nothing_in
 from ramet.engine.jobs.dropping import DropStage
-from ramet.engine.jobs.errors import JobExistsError, JobRunningError, told_with_advice
 from ramet.engine.jobs.ending import is_over, publish, sweep
+from ramet.engine.jobs.errors import JobExistsError, JobRunningError, told_with_advice
 from ramet.engine.jobs.grouping import GroupStage
 from ramet.engine.jobs.inputs.blocks import InputFile
 from ramet.engine.jobs.place import Place
-from ramet.engine.jobs.plan import Plan
+from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import PlantStage
+from ramet.engine.jobs.publishing import gather_shards
 from ramet.engine.jobs.reading import ReadStage
 from ramet.engine.jobs.report import JobReport, read_report, report_of, write_report
 from ramet.engine.jobs.shard_job import stages_from_cuts
@@ -83,6 +84,8 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
             raise CollectionExistsError(f"{task.out} exists already; choose another place, or delete it first")
         with _begun(path, task, resume) as work:
             _run(work, task, told)
+            if task.shards is not None:
+                gather_shards(work)
             report = report_of(work)
             write_report(report, task.out)
             publish(work.place, task.out)
@@ -112,8 +115,10 @@ def _begun(path: Path, task: Task, resume: bool) -> Iterator[Work]:
 def _run(work: Work, task: Task, told: Told) -> None:
     """All stages."""
     workers = work.plan.workers
-    with ThreadPoolExecutor(workers, "ramet-job") as pool, one_blas_thread():
-        units = on(pool)
+    if task.ray is not None:
+        from ramet.engine.jobs.ray_units import RayUnits  # which takes ray, a heavy package
+    with ThreadPoolExecutor(workers, "ramet-job") as pool, one_blas_thread(), Peak() as peak:
+        units = on(pool) if task.ray is None else RayUnits(task.ray, workers)
         stages: list[Callable[[], Any]] = [
             lambda: ReadStage(work, task.files, task.on_error == "skip", task.texts),
             lambda: DropStage(work, task.on_error == "skip"),
@@ -127,7 +132,7 @@ def _run(work: Work, task: Task, told: Told) -> None:
         else:
             stages += [lambda: SplitStage(work), lambda: ShardStage(work)]
         for made in stages:
-            run_stage(work, made(), units, told)
+            run_stage(work, made(), units, told, peak)
             if work.n_read == 0:
                 problem = nothing_in(work.read)
                 shutil.rmtree(work.place.path)

@@ -64,6 +64,10 @@ class Place:
             read_into(file.fileno(), first * kind.itemsize, out.data)
         return out.view(kind)
 
+    def mapped_array(self, name: str, dtype: Any) -> Array:
+        """All of a file that `put_array` wrote, mapped: its pages are the page cache's, which gives them back."""
+        return np.asarray(np.memmap(self.path / name, dtype, mode="c"))
+
     def put_json(self, name: str, entry: Any) -> None:
         """Write what JSON can say."""
         self.put_bytes(name, json.dumps(entry, ensure_ascii=False, sort_keys=True).encode())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import resource
+import threading
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from ramet.engine.errors import ArgumentError
 from ramet.engine.settings import Settings
@@ -32,6 +32,9 @@ COPIES_OF_BLOCK = 5
 
 TEXTS_TOGETHER = 256
 """Documents of a block."""
+
+WATCH_S = 0.05
+"""How often the memory is looked at, in seconds."""
 
 OTHER_BYTES = 64 << 20
 """Memory for everything that is not counted."""
@@ -151,6 +154,37 @@ def taken_bytes() -> int:
     return 260 << 20
 
 
-def peak_bytes() -> int:
-    """Most memory that this process has had at once: its own pages, and those of files it had mapped."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+class Peak:
+    """The most memory that this process has had of its own while it was watched.
+
+    Pages of mapped files are not counted: they are the page cache's, which gives them back when memory is short.
+    """
+
+    def __init__(self) -> None:
+        self.n_bytes = own_bytes()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ramet-job-peak", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(WATCH_S):
+            self.n_bytes = max(self.n_bytes, own_bytes())
+
+    def take(self) -> int:
+        """The peak since this was asked last."""
+        found, self.n_bytes = max(self.n_bytes, own_bytes()), own_bytes()
+        return found
+
+
+def own_bytes() -> int:
+    """Memory of this process that is no file's."""
+    with open("/proc/self/status", "rb") as file:
+        line = next((line for line in file if line.startswith(b"RssAnon:")), b"RssAnon: 0 kB")
+    return int(line.split()[1]) * 1024

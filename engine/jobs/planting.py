@@ -12,10 +12,12 @@ import numpy.typing as npt
 from ramet.engine.curves import ALL_LISTS
 from ramet.engine.jobs.cells import load_cells
 from ramet.engine.jobs.grouped import Grouped
+from ramet.engine.jobs.grouping import load_groups
 from ramet.engine.jobs.lists import CellTree, Cut, navigator_over
 from ramet.engine.jobs.work import I64, Work, in_working_space
 from ramet.index.kernels import plan as plans
 from ramet.index.navigate import GroupNavigator
+from ramet.index.nearby import cells_around, neighbours
 from ramet.index.source import FloatArray
 from ramet.index.tree import plant
 
@@ -55,7 +57,12 @@ class PlantStage:
         work = self._work
         steps = work.plan.cluster.lloyd_steps
         last = next(step for step in range(steps + 8, -1, -1) if work.place.has(f"refine/{step}.groups"))
-        tree = plant(load_cells(work, last)[0], work.plan.cluster.seed)
+        centroids, groups = load_cells(work, last)
+        tree = plant(centroids, work.plan.cluster.seed)
+        del centroids
+        groups = groups[tree.order]
+        work.place.put_array("tree/groups", groups)
+        work.place.put_array("tree/near", neighbours(tree.leaves, tree.navigator))
         work.place.put_array("tree/parents", tree.parents)
         work.place.put_array("tree/levels", tree.levels)
         work.place.put_array("tree/vecs", tree.centroids)
@@ -178,6 +185,23 @@ class Planted:
         return int(self._work.place.get_json("tree/first_leaf"))
 
     @cached_property
+    def near(self) -> npt.NDArray[np.int32]:
+        """Leaves nearest to each leaf, by position."""
+        flat = self._work.place.mapped_array("tree/near", np.int32)
+        return flat.reshape(len(self.parents) - self.first_leaf, -1)
+
+    @cached_property
+    def around(self) -> list[I64]:
+        """Leaves around each group of rows, by position."""
+        groups = self._work.place.get_array("tree/groups", np.int32)
+        return cells_around(load_groups(self._work).centres, self.leaves, groups)
+
+    @property
+    def leaves(self) -> FloatArray:
+        """Centroids of the leaves."""
+        return self.centroids[self.first_leaf :]
+
+    @cached_property
     def navigator(self) -> GroupNavigator:
         """Over the leaves."""
         return GroupNavigator.from_bytes((self._work.place.path / "tree/navigator").read_bytes())
@@ -207,6 +231,11 @@ class Planted:
         cut = self.cuts[tenant].cells
         return len(cut) == len(self.parents) - self.first_leaf and int(cut[0]) == self.first_leaf
 
+    @cached_property
+    def walks(self) -> bool:
+        """Whether rows find their lists from the cells around their groups: one tenant, and no shard."""
+        return self._work.part is None and len(self._work.tenants) == 1
+
     def replicas(self, tenant: int) -> int:
         """Most lists that hold a record of a tenant."""
         if len(self._work.tenants) == 1:
@@ -216,7 +245,7 @@ class Planted:
     def points(self, tenant: int) -> tuple[FloatArray, GroupNavigator]:
         """Centroids of a tenant's cells, and its navigator over them."""
         if self.is_all_leaves(tenant):
-            return self.centroids[self.first_leaf :], self.navigator
+            return self.leaves, self.navigator
         with self._lock:
             found = self._kept.get(tenant)
             if found is None:

@@ -13,7 +13,9 @@ from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
 from ramet.engine.jobs.page import page_of
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.placing import Places
-from ramet.engine.jobs.work import Work
+from ramet.engine.jobs.planting import Planted
+from ramet.engine.jobs.splitting import name_of
+from ramet.engine.jobs.work import I64, Work
 
 LENGTH_STEPS = (1, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096)
 """Lengths at which the bars of the histogram begin."""
@@ -40,6 +42,8 @@ class JobReport:
     settings: dict[str, Any]
     """Dimension, metric, dtype and codes of the collection, and how it was clustered."""
     n_tenants: int
+    n_shards: int
+    """1: the collection is in one piece."""
     n_lists: int
     n_cells: int
     """Cells of the tree, inner ones included."""
@@ -68,22 +72,22 @@ class JobReport:
 
 def report_of(work: Work) -> JobReport:
     """The report of a job whose stages are done."""
-    places, read, job = Places(work), work.read, work.job
-    planted, settings = places.planted, work.plan.settings
-    points = work.place.get_json("measure/curve")
-    curve = RecallCurve([(int(k), int(p), float(r), float(e)) for k, p, r, e in points], len(planted.cells))
-    twins = work.place.get_json("read/twins.json")
+    read, job, settings = work.read, work.job, work.plan.settings
+    parts = _parts(work)
+    lengths = np.concatenate([Places(part).lengths for part in parts])
+    planted, stages = Planted(work), _stages(work.place)
     reasons = dict(read["reasons"])
     if len(work.dropped):
         reasons["duplicate_id"] = len(work.dropped)
-    stages = _stages(work.place)
+    points = parts[0].place.get_json("measure/curve") if len(parts) == 1 else []
+    curve = RecallCurve([(int(k), int(p), float(r), float(e)) for k, p, r, e in points], len(lengths))
     return JobReport(
         collection=str(work.place.path.with_name(work.place.path.name.removeprefix(".build-"))),
         n_records=work.n_rows + read["n_bare"],
         n_input=read["n_input"],
         n_rejected=sum(reasons.values()),
         reasons=dict(sorted(reasons.items())),
-        rejected=(read["rejected"] + twins)[:1000],
+        rejected=(read["rejected"] + work.place.get_json("read/twins.json"))[:1000],
         inputs=job["inputs"],
         settings={
             "dim": settings.dim, "metric": settings.metric_name, "dtype": settings.dtype_name, "codes": settings.codes,
@@ -91,18 +95,26 @@ def report_of(work: Work) -> JobReport:
             "seed": work.plan.cluster.seed, "memory": work.plan.memory, "workers": work.plan.workers,
         },
         n_tenants=len(work.tenants),
-        n_lists=int((places.lengths > 0).sum()),
+        n_shards=len(parts),
+        n_lists=int((lengths > 0).sum()),
         n_cells=len(planted.parents),
         depth=int(planted.levels.max(initial=0)) + 1,
-        lengths=_histogram(places),
-        n_replicas=float(places.lengths.sum() / max(1, work.n_rows)),
+        lengths=_histogram(lengths[lengths > 0]),
+        n_replicas=float(lengths.sum() / max(1, work.n_rows)),
         curve=[(int(k), int(p), float(r)) for k, p, r, _ in points],
         nprobe=curve.nprobe_for(DEFAULT_RECALL, 10) if points else 0,
         stages=stages,
         seconds=sum(one["seconds"] for one in stages),
         peak_bytes=max((one["peak_bytes"] for one in stages), default=0),
-        n_bytes=sum(file.stat().st_size for file in work.out.iterdir() if file.is_file()),
+        n_bytes=sum(file.stat().st_size for file in work.out.rglob("*") if file.is_file()),
     )  # fmt: skip
+
+
+def _parts(work: Work) -> list[Work]:
+    """The job itself, or those of its shards."""
+    if not work.place.has("shards.json"):
+        return [work]
+    return [Work.opened(work.place.path / name_of(i)) for i in range(len(work.place.get_json("shards.json")))]
 
 
 def _stages(place: Place) -> list[dict[str, Any]]:
@@ -111,8 +123,7 @@ def _stages(place: Place) -> list[dict[str, Any]]:
     return [{"stage": file.name, **json.loads(file.read_bytes())} for file in files]
 
 
-def _histogram(places: Places) -> list[tuple[int, int]]:
-    lengths = places.lengths[places.lengths > 0]
+def _histogram(lengths: I64) -> list[tuple[int, int]]:
     bins = np.append(LENGTH_STEPS, np.iinfo(np.int64).max)
     counts = np.histogram(lengths, bins)[0].tolist()
     last = max((i for i, n in enumerate(counts) if n), default=0)

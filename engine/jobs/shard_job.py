@@ -12,6 +12,7 @@ from ramet.engine.jobs.catalog import CatalogStage
 from ramet.engine.jobs.contents import ContentStage
 from ramet.engine.jobs.filling import FillStage
 from ramet.engine.jobs.measuring import MeasureStage
+from ramet.engine.jobs.plan import Peak
 from ramet.engine.jobs.planting import CutStage
 from ramet.engine.jobs.rows import RowStage
 from ramet.engine.jobs.stages import one_by_one, run_stage
@@ -43,7 +44,7 @@ def run_shard(path: Path, workers: int) -> None:
     """Run the job of a shard to its end, on one thread; the shards beside it keep the other cores busy."""
     work = Work.opened(path)
     work.plan = work.plan.with_workers(1).with_share(workers)
-    with one_blas_thread():
+    with one_blas_thread(), Peak() as peak:
         for made in stages_from_cuts(work, work.job["texts"].get("model")):
-            run_stage(work, made(), one_by_one, lambda _: None)
+            run_stage(work, made(), one_by_one, lambda _: None, peak)
     work.place.put_json("built", True)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.planting import Planted
-from ramet.engine.jobs.work import I64, Work, in_working_space
-from ramet.index.kernels import plan as plans
+from ramet.engine.jobs.work import I64, Work, in_working_space, parts_of
+from ramet.index.nearby import assign_around
 from ramet.index.tree import in_order
 
 LEAVES_TOGETHER = 64
@@ -35,7 +35,7 @@ class SplitStage:
 
     def prepare(self) -> None:
         """Load what all units share."""
-        _ = self.planted.navigator, self.stretches
+        _ = self.planted.around, self.planted.near, self.stretches
 
     @cached_property
     def planted(self) -> Planted:
@@ -69,8 +69,10 @@ class SplitStage:
         work, stretch = self._work, self.stretches[unit]
         keys, vectors = self.grouped.keys(stretch), self.grouped.vectors(stretch)
         points = in_working_space(vectors, work.plan.settings.metric.unit)
-        found = self.planted.navigator.nearest(points, 1, plans.L2)[:, 0]
-        leaves = (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        leaves, groups = np.empty(len(points), np.int64), self.grouped.groups(stretch)
+        for part in parts_of(groups):
+            around = self.planted.around[int(groups[part[0]])]
+            leaves[part] = assign_around(points[part], around, self.planted.leaves, self.planted.near, 1)[0][:, 0]
         order = np.lexsort((keys["row"], leaves))
         n_leaves = len(self.planted.parents) - self.planted.first_leaf
         work.place.put_array(f"{FOLDER}/{unit:06d}.keys", keys[order])
@@ -104,8 +106,8 @@ def shard_edges(rows: I64, n_shards: int) -> list[int]:
     blocks = np.add.reduceat(rows, np.arange(0, len(rows), LEAVES_TOGETHER))
     ends = np.cumsum(blocks)
     wanted = ends[-1] * np.arange(1, n_shards) / n_shards
-    cuts = np.unique(np.clip(np.searchsorted(ends, wanted) + 1, 1, len(blocks) - 1)) if len(blocks) > 1 else []
-    return [0, *(int(cut) * LEAVES_TOGETHER for cut in cuts), len(rows)]
+    cuts = np.unique(np.clip(np.searchsorted(ends, wanted) + 1, 1, max(1, len(blocks) - 1))).tolist()
+    return [0, *(cut * LEAVES_TOGETHER for cut in cuts if cut < len(blocks)), len(rows)]
 
 
 def name_of(shard: int) -> str:

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
-from ramet.engine.jobs.plan import peak_bytes
+from ramet.engine.jobs.plan import Peak
 from ramet.engine.jobs.work import Work
 
 
@@ -94,12 +94,13 @@ def on(pool: Executor) -> Units:
     return run
 
 
-def run_stage(work: Work, stage: Stage, units: Units, told: Told) -> None:
+def run_stage(work: Work, stage: Stage, units: Units, told: Told, peak: Peak) -> None:
     """Run what is left of a stage, unless it is over already."""
     marker = f"done/{stage.name}"
     if work.place.has(marker):
         stage.clean()
         return
+    peak.take()
     stage.prepare()
     left = [unit for unit in range(stage.n_units()) if not stage.is_done(unit)]
     count = _Count(stage, left, told)
@@ -108,7 +109,7 @@ def run_stage(work: Work, stage: Stage, units: Units, told: Told) -> None:
         count.heard(unit, None)
     stage.finish()
     records = count.total or count.done
-    work.place.put_json(marker, {"seconds": count.seconds, "records": records, "peak_bytes": peak_bytes()})
+    work.place.put_json(marker, {"seconds": count.seconds, "records": records, "peak_bytes": peak.take()})
     stage.clean()
     count.tell(finished=True)
 

@@ -113,7 +113,11 @@ class Work:
     def part(self) -> Part | None:
         """Of a shard: which files of rows it reads, and what of them."""
         stored = self.job.get("part")
-        return None if stored is None else Part(stored["folder"], *stored["groups"], stored["files"])
+        return (
+            None
+            if stored is None
+            else Part(stored["folder"], stored["groups"][0], stored["groups"][1], stored["files"])
+        )
 
     @cached_property
     def n_rows(self) -> int:
@@ -177,6 +181,12 @@ def units_of(sizes: I64, most: int) -> list[tuple[int, int]]:
     if len(sizes):
         out.append((first, len(sizes)))
     return out
+
+
+def parts_of(labels: npt.NDArray[Any]) -> list[npt.NDArray[np.int64]]:
+    """Positions of equal labels, those of one label together."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
 def joined(parts: Sequence[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -35,6 +35,8 @@ ATTEMPTS, PAUSE_S = 20, 0.5
 def start(address: object) -> None:
     """Connect this process to a Ray cluster, unless it is connected to one.
 
+    "auto" is the cluster that runs on this machine, or one that is started on it and ends with this process.
+
     Raises
     ------
     ArgumentError
@@ -46,8 +48,16 @@ def start(address: object) -> None:
         return
     try:
         ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
-        raise ArgumentError("ray", f"{address!r} is no running cluster ({error}); start one with: ray start") from error
+    except ConnectionError as error:
+        if address != "auto":
+            raise _no_cluster(address, error) from error
+        ray.init(log_to_driver=False, include_dashboard=False)
+    except ValueError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ArgumentError:
+    return ArgumentError("ray", f"{address!r} is no running cluster ({error}); start one with: ray start")
 
 
 class Server:

@@ -57,6 +57,19 @@ def assign_rows(points, centroids, candidates, factor, most):
     return [choose_cells(point, centroids, near, factor, most) for point, near in zip(points, candidates, strict=True)]
 
 
+def assign_nearby(points, labels, near, centroids, n_candidates, factor, most, hops=4):
+    """Cells of each point among the neighbours of a cell that is reached by walking to ever nearer ones."""
+    out = []
+    for point, label in zip(points, labels, strict=True):
+        for _ in range(hops):
+            ranked = sorted(set(near[label]), key=lambda cell: (l2_f32(point, centroids[cell]), cell))[:n_candidates]
+            if ranked[0] == label:
+                break
+            label = ranked[0]
+        out.append(choose_cells(point, centroids, ranked, factor, most))
+    return out
+
+
 # ----------------------------------------------------------------------------------------------------------- bisect
 
 

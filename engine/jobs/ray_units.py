@@ -1,0 +1,93 @@
+"""Units of a job on a Ray cluster. All machines reach the job's directory by the same path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ramet.engine.builder import one_blas_thread
+from ramet.engine.errors import MissingPackageError
+from ramet.engine.jobs.assigning import AssignStage
+from ramet.engine.jobs.cells import CellStage
+from ramet.engine.jobs.filling import FillStage
+from ramet.engine.jobs.grouping import GroupStage
+from ramet.engine.jobs.rows import RowStage
+from ramet.engine.jobs.splitting import ShardStage, SplitStage
+from ramet.engine.jobs.stages import Stage, one_by_one
+from ramet.engine.jobs.work import Work
+from ramet.engine.sharded.actors import start
+
+STAGES: dict[str, Callable[[Work], Any]] = {
+    one.name: one for one in (GroupStage, CellStage, AssignStage, SplitStage, RowStage, FillStage, ShardStage)
+}  # fmt: skip
+"""Stages whose units may run anywhere; the others run in the process that leads the job."""
+
+RETRIES = 5
+"""Times that a unit is given to another worker when its worker is lost: it left nothing, or what it left is whole."""
+
+
+@lru_cache(maxsize=2)
+def _prepared(path: str, name: str, begun: int) -> Stage:
+    """The stage as this worker keeps it between units; ``begun``: a job of the same path begun later is another one."""
+    work = Work.opened(Path(path))
+    work.plan = work.plan.with_workers(1)
+    stage: Stage = STAGES[name](work)
+    stage.prepare()
+    return stage
+
+
+def run_unit(path: str, name: str, unit: int, begun: int) -> int:
+    """Run one unit in a worker; one that is done already stays as it is."""
+    stage = _prepared(path, name, begun)
+    if not stage.is_done(unit):
+        with one_blas_thread():
+            stage.run(unit)
+    return unit
+
+
+class RayUnits:
+    """Runs units as tasks; the stages that cannot be divided run here.
+
+    Parameters
+    ----------
+    address : str
+        "auto", or that of a cluster.
+    workers : int
+        Units that run at the same time.
+
+    Raises
+    ------
+    ArgumentError
+        There is no cluster at the address.
+    MissingPackageError
+    """
+
+    def __init__(self, address: str, workers: int) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingPackageError("ray", "ray") from error
+        start(address)
+        self._ray = ray
+        self._workers = workers
+        self._run = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(run_unit)
+
+    def __call__(self, stage: Stage, units: list[int]) -> Iterable[int]:
+        """Run units; gives the number of each one that is done."""
+        work: Work = stage._work  # type: ignore[attr-defined]  # a stage and what runs it are one unit
+        if stage.name not in STAGES:
+            yield from one_by_one(stage, units)
+            return
+        waiting, left = list[Any](), list(units)
+        begun = (work.place.path / "job.json").stat().st_mtime_ns
+        try:
+            while waiting or left:
+                while left and len(waiting) < self._workers:
+                    waiting.append(self._run.remote(str(work.place.path), stage.name, left.pop(0), begun))
+                done, waiting = self._ray.wait(waiting, num_returns=1)
+                yield from self._ray.get(done)
+        finally:
+            for one in waiting:
+                self._ray.cancel(one)
