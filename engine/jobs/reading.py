@@ -42,7 +42,7 @@ class ReadStage:
         self._files = files
         self._skips = skips
         self._texts = texts
-        self.heard: Callable[[int, int], None] = lambda _unit, _rows: None
+        self.heard: Callable[[int, int | None], None] = lambda _unit, _rows: None
         """Told of a unit and how many of its rows are behind it."""
 
     @cached_property
@@ -117,6 +117,7 @@ class ReadStage:
                     "n": facts["n"],
                     "has_ids": facts["has_ids"],
                     "has_positions": facts["has_positions"],
+                    "n_bare": facts["n_bare"],
                     "file_position": position,
                     "first_position": position + facts["first"],
                 })  # fmt: skip

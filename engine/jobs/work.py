@@ -110,6 +110,12 @@ class Work:
         return self.source.get_array(name, np.int64) if self.source.has(name) else np.empty(0, np.int64)
 
     @cached_property
+    def dropped_bare(self) -> set[tuple[str, int]]:
+        """Block and place in it of records without a vector whose id another one has."""
+        name = "read/dropped_bare"
+        return {(block, at) for block, at in self.source.get_json(name)} if self.source.has(name) else set()
+
+    @cached_property
     def part(self) -> Part | None:
         """Of a shard: which files of rows it reads, and what of them."""
         stored = self.job.get("part")
