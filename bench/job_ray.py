@@ -153,6 +153,7 @@ def _recall(path: Path, given: Conditions) -> dict[str, Any]:
             latencies[name] = p50_us(docs, dataset.queries, given.k)
     return {
         "kind": "recall", "rows": len(dataset.base), "shards": SHARDS, "target": RECALL,
-        "recall_shards": recalls["shards"], "recall_single": recalls["single"], "points": 100 * (recalls["single"] - recalls["shards"]),
+        "recall_shards": recalls["shards"], "recall_single": recalls["single"],
+        "points": 100 * (recalls["single"] - recalls["shards"]),
         "p50_shards_us": latencies["shards"], "p50_single_us": latencies["single"],
     }  # fmt: skip

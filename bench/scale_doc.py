@@ -168,8 +168,8 @@ def _efficiency(ray: Lines) -> float | None:
 def _summary(jobs: Lines, ray: Lines) -> list[str]:
     """The plan in one table."""
     efficiency, cores = _efficiency(ray), jobs[-1]["threads"]
-    spent = scale_plan.times(_stages(jobs, ray), cores, efficiency or 1.0)
     shards, least = scale_plan.n_shards(jobs, SHARD_MEMORY), scale_plan.cells_line(jobs)
+    spent = scale_plan.times(_stages(jobs, ray), cores, efficiency or 1.0, shards)
     disk = scale_plan.slope(jobs, [float(job["collection_bytes"]) for job in jobs])[1] * TARGET_ROWS
     temporary = max(job["temporary_share"] for job in jobs) * jobs[-1]["dim"] * 4 * TARGET_ROWS
     of_tasks = f"efficiency {efficiency:.2f} as measured" if efficiency else "efficiency not measured, taken as 1"
@@ -180,8 +180,8 @@ def _summary(jobs: Lines, ray: Lines) -> list[str]:
         ["temporary disk", f"{temporary / 1e12:.2f} TB at most, besides the input"],
         [f"time on {cores} cores", f"{spent.two_cores / 3600:,.1f} hours"],
         [f"time on {MACHINES} machines of {CORES} cores",
-         f"{(spent.leading + spent.spread) / 3600:,.1f} hours: {spent.leading / 3600:,.1f} in the leading process, "
-         f"{spent.spread / 3600:,.1f} as tasks ({of_tasks})"],
+         f"{spent.cluster / 3600:,.1f} hours: {spent.leading / 3600:,.1f} in the leading process, "
+         f"{spent.blocks / 3600:,.1f} blocks of rows, {spent.shards / 3600:,.1f} shards, each on a core ({of_tasks})"],
     ]  # fmt: skip
     return [f"### The plan: {TARGET_ROWS:,} x {jobs[-1]['dim']} float32", "", *_table(["", ""], rows)]
 

@@ -44,12 +44,12 @@ class Stage:
 
 
 def slope(jobs: Lines, values: Sequence[float]) -> tuple[float, float]:
-    """Return the line through the first and the last size: value at no rows, and value a record."""
+    """Return the line through the two largest sizes: value at no rows, and value a record."""
     rows = [job["rows"] for job in jobs]
     if len(rows) < 2:
         return 0.0, values[-1] / rows[-1]
-    a_record = (values[-1] - values[0]) / (rows[-1] - rows[0])
-    return values[0] - a_record * rows[0], a_record
+    a_record = (values[-1] - values[-2]) / (rows[-1] - rows[-2])
+    return values[-1] - a_record * rows[-1], a_record
 
 
 def at(line: tuple[float, float], rows: float) -> float:
@@ -111,17 +111,27 @@ class Times:
     two_cores: float
     leading: float
     """On the cluster, of what stays in one process."""
-    spread: float
-    """On the cluster, of what runs as tasks."""
+    blocks: float
+    """On the cluster, of tasks that are blocks of rows."""
+    shards: float
+    """On the cluster, of tasks that are shards, each on one core."""
+
+    @property
+    def cluster(self) -> float:
+        """On the cluster, in all."""
+        return self.leading + self.blocks + self.shards
 
 
-def times(of: Sequence[Stage], cores: int, efficiency: float) -> Times:
+def times(of: Sequence[Stage], cores: int, efficiency: float, shards: int) -> Times:
     """Return the time on as many cores as were measured, and on the cluster of the plan."""
+    every = MACHINES * CORES
+    one_shard = sum(stage.planned_s for stage in of if stage.name not in WHOLE) * cores / shards
     alone = sum(stage.planned_s for stage in of if stage.name in LEADING and stage.name != "refine")
     refine = sum(stage.planned_s for stage in of if stage.name == "refine") * cores / CORES
-    tasks = sum(stage.planned_s for stage in of if stage.name not in LEADING)
+    blocks = sum(stage.planned_s for stage in of if stage.name in WHOLE and stage.name not in LEADING)
     return Times(
         two_cores=sum(stage.planned_s for stage in of),
         leading=alone + refine,
-        spread=tasks * cores / (MACHINES * CORES * efficiency),
+        blocks=blocks * cores / (every * efficiency),
+        shards=one_shard * math.ceil(shards / every) / efficiency,
     )

@@ -181,9 +181,10 @@ def test_the_plan_is_the_arithmetic_that_the_page_tells():
     assert group.exponent == pytest.approx(np.log10(2)) and group.planned_us == pytest.approx(80.0)
     assert assign.planned_rows == 62_500_000 and assign.planned_us == pytest.approx(20 * 6.25 ** np.log10(2))
     assert split.planned_us == 5.0 and split.planned_s == 5_000
-    spent = scale_plan.times([group, split, assign], cores=2, efficiency=0.8)
+    spent = scale_plan.times([group, split, assign], cores=2, efficiency=0.8, shards=16)
     assert spent.two_cores == pytest.approx(1_000 * (80 + 5 + assign.planned_us))
-    assert spent.leading == 0 and spent.spread == pytest.approx(spent.two_cores * 2 / (256 * 0.8))
+    assert spent.leading == 0 and spent.blocks == pytest.approx(85_000 * 2 / (256 * 0.8))
+    assert spent.shards == pytest.approx(1_000 * assign.planned_us * 2 / 16 / 0.8)
 
 
 def test_small_stages_are_drawn_as_one():
