@@ -12,6 +12,7 @@ from bench.commands import (
     fill,
     filters,
     ingest,
+    jobs,
     memory,
     overhead,
     rag,
@@ -46,6 +47,7 @@ COMMANDS = (
     rag_reader,
     server,
     refresh,
+    jobs,
     readme,
 )
 
@@ -65,7 +67,7 @@ def main(argv: list[str]) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 when a check failed (``exact``, ``sharing``, ``churn``).
+        Exit status: 0, or 1 when a check failed (``exact``, ``sharing``, ``churn``, ``jobs``).
     """
     args = parser().parse_args(argv)
     return int(args.run(args))

@@ -39,6 +39,9 @@ JOBS = {
     "server-driver": "bench.load_driver:driver_job",
     "server-embedded": "bench.server_embedded:embedded_job",
     "server-ingest": "bench.server_ingest:ingest_job",
+    "build-job": "bench.job_child:job_job",
+    "build-in-memory": "bench.job_child:memory_build_job",
+    "warm-up-jobs": "bench.job_child:warm_up_job",
 }
 
 
@@ -70,10 +73,11 @@ def run(kind: str, job: Mapping[str, Any], extra_environment: Mapping[str, str] 
     RuntimeError
         When the child failed; the message ends with the last lines of its error output.
     """
-    return _result_of(_command(kind, job), extra_environment)
+    return _result_of(command_of(kind, job), extra_environment)
 
 
-def _command(kind: str, job: Mapping[str, Any]) -> list[str]:
+def command_of(kind: str, job: Mapping[str, Any]) -> list[str]:
+    """Return the command line that runs a job."""
     return [sys.executable, "-m", "bench.child", json.dumps({"kind": kind, **job})]
 
 
@@ -86,10 +90,21 @@ def run_script(script: str, *arguments: str) -> dict[str, Any]:
 def _result_of(command: list[str], extra_environment: Mapping[str, str] | None) -> dict[str, Any]:
     environment = clean_environment(extra_environment)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
-    if done.returncode != 0 or not lines:
-        tail = "\n".join(done.stderr.strip().splitlines()[-15:])
-        raise RuntimeError(f"child process ended with status {done.returncode}: {' '.join(command)[:300]}\n{tail}")
+    return result_in(done.stdout, done.stderr, done.returncode, " ".join(command)[:300])
+
+
+def result_in(out: str, errors: str, status: int, called: str = "a job") -> dict[str, Any]:
+    """Return what a job reported, from what its process wrote.
+
+    Raises
+    ------
+    RuntimeError
+        When it failed.
+    """
+    lines = [line for line in out.splitlines() if line.startswith(_MARK)]
+    if status != 0 or not lines:
+        tail = "\n".join(errors.strip().splitlines()[-15:])
+        raise RuntimeError(f"child process ended with status {status}: {called}\n{tail}")
     result: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
     return result
 
@@ -103,7 +118,7 @@ class Beside:
         """Start a job by its kind, or `command`, which talks in the same way."""
         self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody empties would stop the child
         self._process = subprocess.Popen(
-            command or _command(kind, job or {}),
+            command or command_of(kind, job or {}),
             cwd=ROOT,
             env=clean_environment(),
             stdin=subprocess.PIPE,

@@ -26,6 +26,10 @@ POWER = 0.9  # the cluster of rank r has a share proportional to r ** -POWER
 SPREAD = 0.9
 NOISE = 0.1
 
+NARROW_NAME = "synthetic-96"
+NARROW_DIM = 96  # of the larger set that build jobs are measured on, of any number of rows
+_NARROW_BLOCK = 100  # number of its first stream
+
 _QUERY_BLOCK = 1_000_000  # number of the stream the queries come from: no block of rows ever has it
 
 
@@ -71,3 +75,13 @@ def rows(n_rows: int) -> np.ndarray:
 def queries(n_queries: int) -> np.ndarray:
     """Return `n_queries` vectors of the same distribution that are in no prefix, (n_queries, 128) float32."""
     return _block(_QUERY_BLOCK, n_queries)
+
+
+def narrow_block(number: int) -> np.ndarray:
+    """Return a block of the larger set: the first 96 columns of another stream, (BLOCK, 96) float32."""
+    return _block(_NARROW_BLOCK + number, BLOCK)[:, :NARROW_DIM]
+
+
+def narrow_queries(n_queries: int) -> np.ndarray:
+    """Return vectors of the same distribution that are not in the larger set, (n_queries, 96) float32."""
+    return np.ascontiguousarray(queries(n_queries)[:, :NARROW_DIM])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import ramet
-from ramet.api.cli.build_shown import events, shown_plan, shown_report
+from ramet.api.cli.build_shown import events, said_how_to_go_on, shown_plan, shown_report
 from ramet.api.cli.errors import shown_as
 from ramet.api.cli.inputs import InputError
 from ramet.api.cli.models import Light, Model, embedder_of, refuse_light_alone
@@ -129,7 +129,7 @@ def build(
         if dry_run:
             shown_plan(ramet.plan_job(inputs, out, **options), as_json)
             return
-        with events(as_json) as progress:
+        with said_how_to_go_on(), events(as_json) as progress:
             report = ramet.build_job(inputs, out, resume=resume, progress=progress, **options)
     shown_report(out, report, as_json)
 

@@ -39,6 +39,16 @@ def events(as_json: bool) -> Iterator[Told]:
     bars.finish()
 
 
+@contextmanager
+def said_how_to_go_on() -> Iterator[None]:
+    """Tell whoever presses Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console(stderr=True).print("Stopped. The same command with --resume goes on from here.")
+        raise
+
+
 class _Lines:
     """Events as lines of JSON."""
 

@@ -71,7 +71,7 @@ def _bare_twins(work: Work, ids: Ids) -> list[Bare]:
     for block in work.blocks:
         alike = np.isin(work.place.get_array(f"read/{block.name}.digests", np.uint64), digests)
         rows = block.first_row + np.flatnonzero(alike)
-        taken |= set(zip(owners_of(work, rows).tolist(), ids.of(rows).encoded, strict=True))
+        taken |= set(zip(_owners(work, rows), ids.of(rows).encoded, strict=True))
     out = list[Bare]()
     for one in every:
         if (one.owner, one.name) in taken:
@@ -110,21 +110,22 @@ def _twins(work: Work, ids: Ids, digests: npt.NDArray[np.uint64], rows: I64) -> 
     if not len(same):
         return []
     suspects = np.unique(np.concatenate([rows[same], rows[same + 1]]))
-    names, owners = ids.of(suspects).encoded, owners_of(work, suspects)
+    pairs = zip(_owners(work, suspects), ids.of(suspects).encoded, strict=True)
     seen, out = dict[tuple[int, bytes], int](), list[tuple[int, int]]()
-    for row, owner, name in zip(suspects.tolist(), owners.tolist(), names, strict=True):
-        if (owner, name) in seen:
-            out.append((seen[owner, name], row))
+    for row, key in zip(suspects.tolist(), pairs, strict=True):
+        if key in seen:
+            out.append((seen[key], row))
         else:
-            seen[owner, name] = row
+            seen[key] = row
     return out
 
 
-def owners_of(work: Work, rows: I64) -> npt.NDArray[np.uint32]:
-    """Number of the tenant of some records, whose numbers rise."""
+def _owners(work: Work, rows: I64) -> list[int]:
+    """Tenants of some records, whose numbers rise."""
+    out = list[int]()
     bounds = np.searchsorted(rows, [block.first_row for block in work.blocks] + [work.n_read])
-    out = np.zeros(len(rows), np.uint32)
     for number in np.flatnonzero(np.diff(bounds)).tolist():
-        block, mine = work.blocks[number], slice(bounds[number], bounds[number + 1])
-        out[mine] = tenants_of(work, block.name, block.n)[rows[mine] - block.first_row]
+        block = work.blocks[number]
+        local = rows[bounds[number] : bounds[number + 1]] - block.first_row
+        out += tenants_of(work, block.name, block.n)[local].tolist()
     return out

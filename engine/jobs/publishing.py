@@ -1,4 +1,4 @@
-"""The shards of a job, put together to a sharded collection."""
+"""Putting the shards of a job together: one directory, the cells, and a manifest."""
 
 from __future__ import annotations
 

@@ -108,10 +108,11 @@ def run_stage(work: Work, stage: Stage, units: Units, told: Told, peak: Peak) ->
     if work.place.has(marker):
         stage.clean()
         return
+    began = time.perf_counter()
     peak.take()
     stage.prepare()
     left = [unit for unit in range(stage.n_units()) if not stage.is_done(unit)]
-    count = _Count(stage, left, told)
+    count = _Count(stage, left, told, began)
     count.tell()
     for unit in (one_by_one if getattr(stage, "in_order", False) else units)(stage, left):
         count.heard(unit, None)
@@ -132,11 +133,13 @@ class _Count:
     left : list of int
         Units that are not done.
     told : callable
+    began : float
+        When the stage began, of `time.perf_counter`.
     """
 
-    def __init__(self, stage: Stage, left: list[int], told: Told) -> None:
+    def __init__(self, stage: Stage, left: list[int], told: Told, began: float) -> None:
         self._name, self._told = stage.name, told
-        self._began = time.perf_counter()
+        self._began = began
         self._lock = threading.Lock()
         self._weights = [stage.weight(unit) for unit in range(stage.n_units())]
         speaks = isinstance(stage, Speaking)
