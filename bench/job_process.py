@@ -18,7 +18,7 @@ POLL_S = 0.002
 
 
 class Process:
-    """A child that runs a job of kind `kind`, with a file of its events. A context manager: the child does not outlive it.
+    """A child that runs a job, with a file of its events. A context manager, which the child does not outlive.
 
     Parameters
     ----------

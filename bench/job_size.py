@@ -196,4 +196,3 @@ def compared(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
 def warm_up(given: Conditions) -> None:
     """Compile everything before anything is measured."""
     child.run("warm-up-jobs", {"options": given.options()})
-
