@@ -71,7 +71,7 @@ def _bare_twins(work: Work, ids: Ids) -> list[Bare]:
     for block in work.blocks:
         alike = np.isin(work.place.get_array(f"read/{block.name}.digests", np.uint64), digests)
         rows = block.first_row + np.flatnonzero(alike)
-        taken |= set(zip(owners_of(work, rows).tolist(), ids.of(rows).encoded, strict=True))
+        taken |= set(zip(_owners(work, rows), ids.of(rows).encoded, strict=True))
     out = list[Bare]()
     for one in every:
         if (one.owner, one.name) in taken:

@@ -158,7 +158,7 @@ class Work:
 
     def vectors_of_block(self, block: BlockFacts) -> npt.NDArray[Any]:
         """Vectors of a block, (n, dim) in the collection's dtype."""
-        return self.vectors(f"read/{block.name}.vecs", place=self.source)
+        return self.vectors(f"read/{block.name}.vecs", 0, block.n, self.source)
 
     def vectors(self, name: str, first: int = 0, n: int = -1, place: Place | None = None) -> npt.NDArray[Any]:
         """Rows of a file of vectors, (n, dim) in the collection's dtype."""
