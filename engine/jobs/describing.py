@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ FREE = ("memory", "workers")
 def described(task: Task) -> dict[str, Any]:
     """The job as its directory remembers it."""
     decided = {name: entry for name, entry in task.plan.to_json().items() if name not in FREE}
+    decided |= _columns(task)
     inputs = described_inputs(task.files)
     named = repr(([(Path(one["path"]).name, one["bytes"]) for one in inputs], decided, task.texts.facts)).encode()
     return {
@@ -30,6 +32,12 @@ def described(task: Task) -> dict[str, Any]:
         "changed": [_changed(file.path) for file in task.files],
         "collection": f"{checksum(named):016x}{checksum(b'2', named):016x}",
     }  # fmt: skip
+
+
+def _columns(task: Task) -> dict[str, Any]:
+    """How the files are read: other columns are other records, and may be other tenants."""
+    named = task.columns.metadata_columns
+    return {**asdict(task.columns), "metadata_columns": None if named is None else list(named)}
 
 
 def described_inputs(files: Sequence[InputFile]) -> list[dict[str, Any]]:
@@ -64,9 +72,10 @@ def going_on(place: Place, asked: dict[str, Any]) -> dict[str, Any]:
     """
     known: dict[str, Any] = place.get_json("job.json")
     _compare_inputs(place.path, known, asked)
-    for name, one in known["decided"].items():
-        if one != asked["decided"][name]:
-            _differ(place.path, name, one, asked["decided"][name])
+    for name in sorted({*known["decided"], *asked["decided"]}):
+        one, other = known["decided"].get(name), asked["decided"].get(name)
+        if one != other:
+            _differ(place.path, name, one, other)
     for name in ("texts", "shards"):
         if known[name] != asked[name]:
             _differ(place.path, name, known[name], asked[name])

@@ -18,7 +18,7 @@ from ramet.engine.jobs.dropping import DropStage
 from ramet.engine.jobs.ending import is_over, publish, sweep
 from ramet.engine.jobs.errors import JobExistsError, JobRunningError, told_with_advice
 from ramet.engine.jobs.grouping import GroupStage
-from ramet.engine.jobs.inputs.blocks import InputFile
+from ramet.engine.jobs.inputs.blocks import InputFile, InputOptions
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import PlantStage
@@ -39,6 +39,8 @@ class Task:
     """What a job is to do, checked."""
 
     files: Sequence[InputFile]
+    columns: InputOptions
+    """How the files are read."""
     out: Path
     """The collection to make."""
     plan: Plan

@@ -125,6 +125,7 @@ class ReadStage:
             longest = max(longest, len(str(position)))
         found = {
             "blocks": blocks, "n": sum(one["n"] for one in blocks), "tenants": list(names) or [self._work.plan.tenant],
+            "has_tenants": bool(names),
             "reasons": reasons, "rejected": rejected, "longest_id": longest, "has_contents": has_contents,
             "n_bare": n_bare, "n_input": position,
         }  # fmt: skip

@@ -1,0 +1,71 @@
+"""What a job that goes on takes and refuses, and what its directory is trusted with."""
+
+import json
+
+import pytest
+
+import ramet
+from ramet.engine.jobs import errors
+from tests.engine import world
+from tests.engine.jobs.job_world import opened, records_of, write_jsonl
+
+N, DIM = 400, 8
+
+
+def build(inputs, place, **options):
+    return ramet.build_job(inputs, place, memory="600MB", workers=2, metric="l2", **options)
+
+
+def stopped_at(stage):
+    """A callable for ``progress`` that stops the job when a stage has ended."""
+
+    def told(event):
+        if event.stage == stage and event.finished:
+            raise KeyboardInterrupt
+
+    return told
+
+
+def begun(inputs, place, stage="ids", **options):
+    """A job that was stopped; its directory."""
+    with pytest.raises(KeyboardInterrupt):
+        build(inputs, place, progress=stopped_at(stage), **options)
+    return place.with_name(f".build-{place.name}")
+
+
+def owned_records(n=N):
+    vectors = world.vectors(n, DIM)
+    return [{**one, "owner": f"t{i % 3}", "other": f"o{i % 2}"} for i, one in enumerate(records_of(vectors))]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tenant_column": "other"}, {"tenant_column": None}, {"id_column": "n"}, {"text_column": "lang"},
+        {"metadata_columns": ["lang"]}, {"format": "jsonl"},
+    ],
+)  # fmt: skip
+def test_a_job_goes_on_with_the_same_columns_only(tmp_path, other):
+    path, place = write_jsonl(tmp_path / "r.jsonl", owned_records()), tmp_path / "db" / "a"
+    begun(path, place, tenant_column="owner")
+    with pytest.raises(errors.JobMismatchError, match=next(iter(other))):
+        build(path, place, resume=True, **{"tenant_column": "owner", **other})
+    build(path, place, resume=True, tenant_column="owner")
+    assert set(opened(place).tenants()) == {"t0", "t1", "t2"}
+
+
+def test_the_columns_are_part_of_a_collection_s_identity(tmp_path):
+    path, names = write_jsonl(tmp_path / "r.jsonl", owned_records()), []
+    for i, column in enumerate(["owner", "other"]):
+        known = begun(path, tmp_path / f"db{i}" / "a", tenant_column=column)
+        names.append(json.loads((known / "job.json").read_bytes())["collection"])
+    assert names[0] != names[1]
+
+
+def test_a_job_that_has_lost_tenants_of_records_gives_them_to_nobody(tmp_path):
+    records, place = owned_records(), tmp_path / "db" / "a"
+    inputs = [write_jsonl(tmp_path / f"r{i}.jsonl", records[i::2]) for i in range(2)]
+    known = begun(inputs, place, stage="read", tenant_column="owner")
+    (known / "read" / "00001-000000.tenants").unlink()
+    with pytest.raises(errors.JobDamagedError, match=r"tenants of records of .*r1\.jsonl"):
+        build(inputs, place, resume=True, tenant_column="owner")
