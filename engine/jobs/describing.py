@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ramet.engine.jobs.errors import JobMismatchError
 from ramet.engine.jobs.inputs.blocks import InputFile
+from ramet.engine.jobs.inputs.folders import FolderFile
+from ramet.engine.jobs.inputs.naming import NamedFile
 from ramet.engine.jobs.place import Place
 from ramet.storage.format import checksum
 
@@ -29,7 +31,8 @@ def described(task: Task) -> dict[str, Any]:
     return {
         "inputs": inputs, "decided": decided, "plan": task.plan.to_json(), "on_error": task.on_error,
         "texts": task.texts.facts, "shards": task.shards, "created_with": _release(),
-        "changed": [_changed(file.path) for file in task.files],
+        "changed": [_changed(file) for file in task.files],
+        "ids": [_ids(file) for file in task.files],
         "collection": f"{checksum(named):016x}{checksum(b'2', named):016x}",
     }  # fmt: skip
 
@@ -48,9 +51,28 @@ def described_inputs(files: Sequence[InputFile]) -> list[dict[str, Any]]:
     ]
 
 
-def _changed(path: Path) -> int:
-    """When a file was last written; of a folder it does not say much."""
-    return path.stat().st_mtime_ns if path.is_file() else 0
+def _changed(file: InputFile) -> int | str:
+    """When a file was last written; of a folder, a checksum over names, sizes and times of its documents."""
+    if not isinstance(file, FolderFile):
+        return file.path.stat().st_mtime_ns
+    return f"{checksum(repr([(name, *_size_and_time(file.path / name)) for name in file.names]).encode()):016x}"
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Of a document that is gone (-1, 0): it is rejected when it is read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return -1, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def _ids(file: InputFile) -> dict[str, Any] | None:
+    """Path, bytes and time of the file with the ids of an input."""
+    if not isinstance(file, NamedFile):
+        return None
+    n_bytes, changed = _size_and_time(file.ids)
+    return {"path": str(file.ids.absolute()), "bytes": n_bytes, "changed": changed}
 
 
 def _release() -> str:
@@ -92,10 +114,20 @@ def _compare_inputs(path: Path, known: dict[str, Any], asked: dict[str, Any]) ->
     for name in others:
         if name not in names:
             raise JobMismatchError(path, f"other inputs: {name} is not one of them")
+    for one, other in zip(known["ids"], asked["ids"], strict=True):
+        _compare_ids(path, one, other)
     pairs = zip(names, known["inputs"], asked["inputs"], known["changed"], asked["changed"], strict=True)
     for name, one, other, then, now in pairs:
         if one != other or then != now:
             raise JobMismatchError(path, f"{name} as it was before it was changed, or in another place of the inputs")
+
+
+def _compare_ids(path: Path, known: dict[str, Any] | None, asked: dict[str, Any] | None) -> None:
+    one, other = (None if facts is None else facts["path"] for facts in (known, asked))
+    if one != other:
+        _differ(path, "ids", one, other)
+    if known != asked:
+        raise JobMismatchError(path, f"the ids {one} as they were before they were changed")
 
 
 def _differ(path: Path, name: str, known: Any, asked: Any) -> None:

@@ -1,13 +1,16 @@
 """What a job that goes on takes and refuses, and what its directory is trusted with."""
 
 import json
+import os
 
+import numpy as np
 import pytest
 
 import ramet
 from ramet.engine.jobs import errors
 from tests.engine import world
 from tests.engine.jobs.job_world import opened, records_of, write_jsonl
+from tests.engine.word_tokens import WordTokens
 
 N, DIM = 400, 8
 
@@ -69,3 +72,36 @@ def test_a_job_that_has_lost_tenants_of_records_gives_them_to_nobody(tmp_path):
     (known / "read" / "00001-000000.tenants").unlink()
     with pytest.raises(errors.JobDamagedError, match=r"tenants of records of .*r1\.jsonl"):
         build(inputs, place, resume=True, tenant_column="owner")
+
+
+def test_a_job_goes_on_with_the_same_ids_only(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    files = [tmp_path / "one.txt", tmp_path / "two.txt"]
+    for file, letter in zip(files, "ab", strict=True):
+        file.write_text("".join(f"{letter}{i}\n" for i in range(N)), "utf8")
+    place = tmp_path / "db" / "a"
+    begun(tmp_path / "v.npy", place, ids=files[0])
+    for other in (files[1], None):
+        with pytest.raises(errors.JobMismatchError, match="ids"):
+            build(tmp_path / "v.npy", place, resume=True, ids=other)
+    was = files[0].stat()
+    files[0].write_bytes(files[1].read_bytes())
+    with pytest.raises(errors.JobMismatchError, match="before they were changed"):
+        build(tmp_path / "v.npy", place, resume=True, ids=files[0])
+    os.utime(files[0], ns=(was.st_atime_ns, was.st_mtime_ns))
+    build(tmp_path / "v.npy", place, resume=True, ids=files[0])
+
+
+def test_a_job_goes_on_with_the_same_documents_only(tmp_path):
+    folder, place = tmp_path / "docs", tmp_path / "db" / "a"
+    folder.mkdir()
+    for i in range(20):
+        (folder / f"{i}.txt").write_text(f"w{i} w{i + 1} w{i + 2}", "utf8")
+    begun(folder, place, embedder=WordTokens(width=64))
+    was = (folder / "7.txt").stat()
+    (folder / "7.txt").write_text("w9 w8 w7", "utf8")
+    os.utime(folder / "7.txt", ns=(was.st_atime_ns, was.st_mtime_ns + 1))
+    with pytest.raises(errors.JobMismatchError, match="before it was changed"):
+        build(folder, place, resume=True, embedder=WordTokens(width=64))
+    os.utime(folder / "7.txt", ns=(was.st_atime_ns, was.st_mtime_ns))
+    build(folder, place, resume=True, embedder=WordTokens(width=64))
