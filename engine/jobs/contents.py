@@ -6,7 +6,6 @@ that its bytes do not show in how many transactions it came about.
 
 from __future__ import annotations
 
-import pickle
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from ramet.engine.contents import Content, Contents
 from ramet.engine.jobs.assigning import assigned_dtype
 from ramet.engine.jobs.placing import Places
+from ramet.engine.jobs.record_files import get_bare, unpacked
 from ramet.engine.jobs.work import I64, Work
 from ramet.engine.live import Live
 from ramet.engine.opened import MODEL
@@ -138,9 +138,9 @@ class ContentStage:
         live, settings = Live(store, self._work.plan.settings), self._work.plan.settings
         if self._work.read["n_bare"] and self._is_first:
             for block in self._work.blocks:
-                if not self._work.source.has(f"read/{block.name}.bare"):
+                found = get_bare(self._work.source, block.name)
+                if not found:
                     continue
-                found = pickle.loads((self._work.source.path / f"read/{block.name}.bare").read_bytes())
                 columns = {name: [one[name] for one in found] for name in ("id", "text", "metadata")}
                 owners = [one["tenant"] or self._work.plan.tenant for one in found]
                 records = checked(columns["id"], None, columns["text"], columns["metadata"], owners, settings)
@@ -180,5 +180,5 @@ def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:
         with open(work.source.path / f"read/{block.name}.contents", "rb") as file:
             for at, local in zip(places.tolist(), (rows[places] - block.first_row).tolist(), strict=True):
                 file.seek(int(starts[local]))
-                out[at] = pickle.loads(file.read(int(ends[local] - starts[local])))
+                out[at] = unpacked(file.read(int(ends[local] - starts[local])))
     return out
