@@ -202,6 +202,7 @@ def _task(
     )
     task = Task(
         files=files,
+        columns=options,
         out=_place(out),
         plan=plan,
         on_error=one_of(chosen["on_error"], "on_error", ("fail", "skip")),
