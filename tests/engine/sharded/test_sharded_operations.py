@@ -291,3 +291,21 @@ def test_another_process_is_followed(docs):
 def test_a_shard_is_no_database_of_its_own(docs):
     with pytest.raises(ramet.ArgumentError, match="is a collection, not a database"):
         ramet.connect(docs.path)
+
+
+def test_a_writer_has_the_generation_of_the_manifest_whatever_a_stat_says(docs):
+    file, store = docs.path / manifest.MANIFEST, docs._sharded
+    known = manifest.read_manifest(docs.path)
+    before = file.read_bytes()
+    manifest.write_manifest(docs.path, known.after(known.shards))
+    after = file.read_bytes()
+    assert len(after) == len(before)
+    file.write_bytes(before)
+    store.now()
+    was = file.stat()
+    file.write_bytes(after)  # the same file, size and time
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert store.now().manifest.generation == 0
+    with store.writing(1.0) as (shards, _):
+        assert shards.manifest.generation == 1
+    assert store.now().manifest.generation == 1
