@@ -33,6 +33,18 @@ class Shards:
     cells: SharedCells
     host: Host
 
+    def leads_to(self, manifest: Manifest) -> bool:
+        """Tell whether a manifest can be a later one of this collection, and not of one that was made in its place.
+
+        The same job makes a collection of the same identity again. It has other cells, or begins with an earlier
+        generation, or shards of names that are open here are other directories.
+        """
+        known = self.manifest
+        if (known.identity, known.cells_sum) != (manifest.identity, manifest.cells_sum):
+            return False
+        both = {shard.name for shard in known.shards} & {shard.name for shard in manifest.shards}
+        return known.generation <= manifest.generation and both <= self.host.current(both)
+
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """The same read of every shard."""
         return self.host.call([(i, method, arguments) for i in range(len(self.host))])
@@ -103,10 +115,8 @@ class ShardedStore:
             seen, manifest = _signature(self.path), read_manifest(self.path)
             before = None if self._current is None else self._current.shards
             try:
-                if before is not None and before.manifest.identity == manifest.identity:
-                    host = self._hosting(self.path, manifest, before.host)
-                else:
-                    host = self._hosting(self.path, manifest, None)
+                is_other = before is None or before.manifest.identity != manifest.identity
+                host = self._hosting(self.path, manifest, None if is_other or before is None else before.host)
                 if before is not None and before.manifest.cells_sum == manifest.cells_sum:
                     cells = before.cells
                 else:
@@ -157,7 +167,7 @@ class ShardedStore:
         if seen is None or seen == current.signature:
             return seen is not None
         try:
-            return read_manifest(self.path).identity == current.shards.manifest.identity
+            return current.shards.leads_to(read_manifest(self.path))
         except MissingError:
             return False
 

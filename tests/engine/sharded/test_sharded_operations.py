@@ -13,6 +13,7 @@ import pytest
 import ramet
 from ramet.engine.reads import Include
 from ramet.engine.sharded import journal, manifest, operations
+from ramet.engine.sharded.opened import ShardedStore
 from tests.engine.sharded.world import clustered, counts, sharded
 
 
@@ -309,3 +310,35 @@ def test_a_writer_has_the_generation_of_the_manifest_whatever_a_stat_says(docs):
     with store.writing(1.0) as (shards, _):
         assert shards.manifest.generation == 1
     assert store.now().manifest.generation == 1
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["other vectors", "the same vectors"])
+def test_a_collection_that_the_same_job_built_anew_is_seen(tmp_path, same):
+    vectors, options = clustered(600), {"metric": "l2", "shards": 3, "memory": "600MB", "workers": 2, "list_size": 16}
+    np.save(tmp_path / "v.npy", vectors)
+    ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+    with ramet.connect(tmp_path / "db") as db:
+        old, reader = db.collection("s"), ShardedStore(tmp_path / "db" / "s")
+        before = reader.now()
+        shutil.rmtree(old.path)
+        again = vectors if same else vectors[::-1] + 1
+        np.save(tmp_path / "v.npy", again)
+        ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+        assert reader.now().manifest.identity == before.manifest.identity
+        assert old.query(again[:20], k=1, exact=True).ids == [[str(i)] for i in range(20)]
+        old.upsert(["new"], clustered(1))
+        assert db.collection("s").count() == 601 and db.verify("s").ok
+        reader.close()
+
+
+def test_a_store_that_has_not_been_asked_since_tells_another_collection(tmp_path):
+    np.save(tmp_path / "v.npy", clustered(600))
+    options = {"metric": "l2", "shards": 3, "memory": "600MB", "workers": 2, "list_size": 16}
+    ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+    with ramet.connect(tmp_path / "db") as db:
+        old = db.collection("s")
+        shutil.rmtree(old.path)
+        ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+        assert not db.is_open("s", old)
+        fresh = db.collection("s")
+        assert fresh is not old and db.is_open("s", fresh) and fresh.count() == 600
