@@ -342,3 +342,19 @@ def test_a_store_that_has_not_been_asked_since_tells_another_collection(tmp_path
         assert not db.is_open("s", old)
         fresh = db.collection("s")
         assert fresh is not old and db.is_open("s", fresh) and fresh.count() == 600
+
+
+def test_two_shards_that_are_damaged_are_replaced_one_after_the_other(docs, tmp_path):
+    before = content(docs)
+    docs.backup(tmp_path / "copies" / "copy")
+    first, second, third = (shard["name"] for shard in docs.shards()[:3])
+    docs.close()
+    shutil.rmtree(docs.path / first)
+    (docs.path / second / "catalog.mdb").write_bytes(b"nothing")
+    (docs.path / third / "rows.bin").unlink()
+    copy = tmp_path / "copies" / "copy"
+    assert set(operations.replace_shard(docs.path, first, copy / first).unchecked) == {second, third}
+    assert operations.replace_shard(docs.path, second, copy / second).unchecked == (third,)
+    assert operations.replace_shard(docs.path, third, copy / third).unchecked == ()
+    with ramet.connect(docs.path.parent) as db:
+        assert content(db.collection(docs.name)) == before and db.verify(docs.name).ok
