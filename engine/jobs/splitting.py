@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
+from threading import Semaphore
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +142,17 @@ class ShardStage:
         self._work = work
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """See how many shards there is memory for."""
+        _ = self._room
+
+    @cached_property
+    def _together(self) -> int:
+        """Shards that are built side by side; in a worker of Ray, which has one thread, one."""
+        return self._work.plan.together(max(self.weight(unit) for unit in range(self.n_units())), self.n_units())
+
+    @cached_property
+    def _room(self) -> Semaphore:
+        return Semaphore(self._together)
 
     @cached_property
     def _edges(self) -> list[list[int]]:
@@ -164,7 +175,8 @@ class ShardStage:
         """Build a shard, from where it is."""
         from ramet.engine.jobs.shard_job import run_shard  # which runs stages, as this is one
 
-        run_shard(self._work.place.path / name_of(unit), self._work.plan.workers)
+        with self._room:
+            run_shard(self._work.place.path / name_of(unit), self._work.plan.with_workers(1).with_share(self._together))
 
     def finish(self) -> None:
         """Nothing is left to do."""
