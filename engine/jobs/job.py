@@ -128,7 +128,7 @@ def _run(work: Work, task: Task, told: Told) -> None:
     if task.ray is not None:
         from ramet.engine.jobs.ray_units import RayUnits  # which takes ray, a heavy package
     with ThreadPoolExecutor(workers, "ramet-job") as pool, one_blas_thread(), Peak() as peak:
-        units = on(pool) if task.ray is None else RayUnits(task.ray, workers)
+        units = on(pool) if task.ray is None else RayUnits(task.ray, workers, work.plan.memory)
         stages: list[Callable[[], Any]] = [
             lambda: ReadStage(work, task.files, task.on_error == "skip", task.texts),
             lambda: DropStage(work, task.on_error == "skip"),
