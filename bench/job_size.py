@@ -72,7 +72,8 @@ def measure(rows: int, given: Conditions) -> list[dict[str, Any]]:
             shutil.rmtree(folder)
     input_bytes = path.stat().st_size
     lines[0] |= {
-        "input_bytes": input_bytes, "temporary_share": max(run["temporary_bytes"] for run in found["job"]) / input_bytes,
+        "input_bytes": input_bytes,
+        "temporary_share": max(run["temporary_bytes"] for run in found["job"]) / input_bytes,
         "planned": {
             "seconds": plan.seconds, "temporary_bytes": plan.temporary_bytes, "least_memory": plan.least_memory,
             "collection_bytes": plan.collection_bytes,
