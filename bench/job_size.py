@@ -71,9 +71,9 @@ def measure(rows: int, given: Conditions) -> list[dict[str, Any]]:
             lines.append({"kind": kind, "rows": rows} | _middle(runs, rows) | _looked_into(path, folder, runs, given))
             shutil.rmtree(folder)
     input_bytes = path.stat().st_size
+    temporary = max(run["temporary_bytes"] for run in found["job"])
     lines[0] |= {
-        "input_bytes": input_bytes,
-        "temporary_share": max(run["temporary_bytes"] for run in found["job"]) / input_bytes,
+        "input_bytes": input_bytes, "temporary_share": temporary / input_bytes,
         "planned": {
             "seconds": plan.seconds, "temporary_bytes": plan.temporary_bytes, "least_memory": plan.least_memory,
             "collection_bytes": plan.collection_bytes,

@@ -34,7 +34,7 @@ def block(folder: Path) -> str:
         _sound(kills, ray),
     ]
     return "\n".join(
-        [*(line for part in parts for line in [*part, ""]), machine.origin([jobs[0], *kills[:1], *ray[:1]])]
+        [*(line for part in parts if part for line in [*part, ""]), machine.origin([jobs[0], *kills[:1], *ray[:1]])]
     )
 
 
