@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +140,8 @@ class ShardStage:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self.stopped = Event()
+        """Set when the job is to stop: a shard is left after the unit that is running."""
 
     def prepare(self) -> None:
         """Nothing is needed."""
@@ -164,7 +167,7 @@ class ShardStage:
         """Build a shard, from where it is."""
         from ramet.engine.jobs.shard_job import run_shard  # which runs stages, as this is one
 
-        run_shard(self._work.place.path / name_of(unit), self._work.plan.workers)
+        run_shard(self._work.place.path / name_of(unit), self._work.plan.workers, self.stopped)
 
     def finish(self) -> None:
         """Nothing is left to do."""
