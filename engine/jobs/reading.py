@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected, failed
 from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.record_files import packed, put_bare
+from ramet.engine.jobs.stages import Stopped
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
 
@@ -44,6 +46,8 @@ class ReadStage:
         self._texts = texts
         self.heard: Callable[[int, int | None], None] = lambda _unit, _rows: None
         """Told of a unit and how many of its rows are behind it."""
+        self.stopped = threading.Event()
+        """Set when the job is to stop: a file is left after the block that is being read."""
 
     @cached_property
     def block_rows(self) -> int:
@@ -87,6 +91,8 @@ class ReadStage:
             write_block(place, _name(unit, number), taken, n_rows)
             number += 1
             self.heard(unit, n_rows)
+            if self.stopped.is_set():
+                raise Stopped
         total = n_rows if file.n_rows is None else file.n_rows
         place.put_json(f"read/{unit:05d}.end", {"blocks": number, "rows": total})
 

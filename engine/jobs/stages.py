@@ -73,6 +73,10 @@ class Speaking(Protocol):
     """Called with a unit and what of it is behind it, from any thread."""
 
 
+class Stopped(Exception):
+    """A unit was left in the middle, as the job is to stop: what it has written stays."""
+
+
 Units = Callable[[Stage, list[int]], Iterable[int]]
 """Runs some units of a stage; gives the number of each one that is done."""
 
@@ -85,7 +89,10 @@ def one_by_one(stage: Stage, units: list[int]) -> Iterable[int]:
 
 
 def on(pool: Executor) -> Units:
-    """Run units on the threads of a pool."""
+    """Run units on the threads of a pool.
+
+    After an error or Ctrl-C it waits for those that run: long ones look at the event ``stopped`` of their stage.
+    """
 
     def run(stage: Stage, units: list[int]) -> Iterable[int]:
         waiting = {pool.submit(stage.run, unit): unit for unit in units}
@@ -95,6 +102,8 @@ def on(pool: Executor) -> Units:
                     one.result()
                     yield waiting.pop(one)
         finally:
+            if waiting:
+                getattr(stage, "stopped", threading.Event()).set()
             for one in waiting:
                 one.cancel()
             wait(waiting)

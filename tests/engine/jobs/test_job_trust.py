@@ -2,14 +2,19 @@
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 
 import ramet
-from ramet.engine.jobs import errors
+from ramet.engine.jobs import errors, stages
+from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, unpacked
+from ramet.engine.jobs.shard_job import run_shard
 from tests.engine import world
 from tests.engine.jobs.job_world import opened, records_of, write_jsonl
 from tests.engine.word_tokens import WordTokens
@@ -36,6 +41,15 @@ def begun(inputs, place, stage="ids", **options):
     with pytest.raises(KeyboardInterrupt):
         build(inputs, place, progress=stopped_at(stage), **options)
     return place.with_name(f".build-{place.name}")
+
+
+class Knows(WordTokens):
+    """Knows words that begin with w."""
+
+    def embed_documents_with_tokens(self, texts):
+        vectors, tokens = super().embed_documents_with_tokens(texts)
+        vectors[[not text.startswith("w") for text in texts]] = 0
+        return vectors, tokens
 
 
 def owned_records(n=N):
@@ -161,9 +175,128 @@ def test_contents_come_back_as_they_were():
 
 
 def test_no_file_of_a_job_is_a_pickle(tmp_path):
-    records = [{"text": "what nobody knows" if i % 4 == 0 else f"w{i} w{i + 1}", "n": i} for i in range(60)]
+    records = [{"text": "unheard of" if i % 4 == 0 else f"w{i} w{i + 1}", "n": i} for i in range(60)]
     path, place = write_jsonl(tmp_path / "r.jsonl", records), tmp_path / "db" / "a"
-    known = begun(path, place, embedder=WordTokens(width=64))
+    known = begun(path, place, embedder=Knows(width=64))
+    assert list((known / "read").glob("*.bare"))
+    assert list((known / "read").glob("*.contents"))
     assert not [file for file in known.rglob("*") if file.is_file() and file.read_bytes()[:1] == b"\x80"]
-    build(path, place, resume=True, embedder=WordTokens(width=64))
+    build(path, place, resume=True, embedder=Knows(width=64))
     assert opened(place).count() == 60
+    ids = opened(place).query(text="unheard", mode="keyword", k=60).ids
+    assert sorted(one.metadata["n"] for one in opened(place).get(ids, include=["metadata"])) == list(range(0, 60, 4))
+
+
+def test_an_error_in_one_file_does_not_wait_for_another(tmp_path):
+    long = write_jsonl(tmp_path / "long.jsonl", [{"text": f"w{i} w{i + 1}"} for i in range(3000)])
+    bad = write_jsonl(tmp_path / "bad.jsonl", [{"text": ""}, {"text": "w1"}])
+    place = tmp_path / "db" / "a"
+    with pytest.raises(errors.RejectedRecordError):
+        build([long, bad], place, embedder=WordTokens(width=64))
+    read = place.with_name(".build-a") / "read"
+    assert not (read / "00000.end").exists()
+    assert len(list(read.glob("00000-*.json"))) < 12
+    build([long, bad], place, embedder=WordTokens(width=64), resume=True, on_error="skip")
+    assert opened(place).count() == 3001
+
+
+class Waits:
+    """A stage of which one unit fails, and the other runs until it is told to stop."""
+
+    name = "waits"
+
+    def __init__(self):
+        self.stopped = threading.Event()
+        self.runs = threading.Event()
+        self.in_time = False
+
+    def run(self, unit):
+        if unit == 0:
+            self.runs.wait(30)
+            raise KeyboardInterrupt
+        self.runs.set()
+        self.in_time = self.stopped.wait(30)
+        raise stages.Stopped
+
+
+def test_what_runs_is_told_to_stop_after_an_error():
+    stage = Waits()
+    with ThreadPoolExecutor(2) as pool, pytest.raises(KeyboardInterrupt):
+        list(stages.on(pool)(stage, [0, 1]))
+    assert stage.in_time
+
+
+def test_a_shard_is_left_after_a_unit_when_the_job_is_to_stop(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(3000, DIM))
+    place, stopped = tmp_path / "db" / "a", threading.Event()
+    known = begun(tmp_path / "v.npy", place, stage="split", shards=2)
+    stopped.set()
+    with pytest.raises(stages.Stopped):
+        run_shard(known / "shard-0000", 1, stopped)
+    assert not (known / "shard-0000" / "built").exists()
+    build(tmp_path / "v.npy", place, resume=True, shards=2)
+    assert opened(place).count() == 3000
+
+
+def test_what_killed_writers_have_left_is_removed(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    place = tmp_path / "db" / "a"
+    known = begun(tmp_path / "v.npy", place)
+    left = [known / "read.json.77-00.part", known / "read" / "00000-000000.vecs.78-01.part"]
+    for file in left:
+        file.write_bytes(b"torn")
+    begun(tmp_path / "v.npy", place, stage="group", resume=True)
+    assert known.exists()
+    assert not any(file.exists() for file in left)
+    build(tmp_path / "v.npy", place, resume=True)
+
+
+def test_writers_of_one_file_do_not_tear_it(tmp_path):
+    place, n = Place(tmp_path / "job"), 200
+    parts = [bytes([i]) * (1 << 16) for i in range(4)]
+
+    def write(part):
+        for _ in range(n):
+            place.put_bytes("file", part)
+
+    with ThreadPoolExecutor(5) as pool:
+        writers = [pool.submit(write, part) for part in parts]
+        while not all(one.done() for one in writers):
+            if place.has("file"):
+                assert (place.path / "file").read_bytes() in parts
+        for one in writers:
+            one.result()
+    assert [one.name for one in place.path.iterdir()] == ["file"]
+
+
+def test_a_write_that_fails_leaves_nothing_aside(tmp_path):
+    place = Place(tmp_path / "job")
+    with pytest.raises(TypeError):
+        place.put_bytes("file", [1])
+    assert list(place.path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "shards", "problem"),
+    [
+        (2**31 - 1, None, None), (2**31, None, "at least 3 of them"), (2**31, 2, None), (2**31, 1, "more shards"),
+        (2**32 - 1, 3, None), (2**32, 100, "more than one job reads"), (2**32 - 1, 2, "more shards"),
+    ],
+)  # fmt: skip
+def test_more_records_than_have_numbers_are_refused(n, shards, problem):
+    if problem is None:
+        refuse_too_many(n, shards)
+    else:
+        with pytest.raises(errors.JobError, match=problem):
+            refuse_too_many(n, shards)
+
+
+def test_the_read_stage_refuses_too_many_records(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    place = tmp_path / "db" / "a"
+    known = begun(tmp_path / "v.npy", place, stage="read")
+    facts = json.loads((known / "read" / "00000-000000.json").read_bytes())
+    (known / "read" / "00000-000000.json").write_text(json.dumps({**facts, "n": 2**31}))
+    (known / "done" / "read").unlink()
+    with pytest.raises(errors.JobError, match="2,147,483,648 records"):
+        build(tmp_path / "v.npy", place, resume=True)
