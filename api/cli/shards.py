@@ -101,6 +101,9 @@ def tell(collection: Path, report: Report, seconds: float, as_json: bool) -> Non
     show((one.name, one.first_cell, one.last_cell, one.records) for one in report.shards)
     moved = counted(report.n_moved, "record")
     console().print(f"Moved {moved} of {collection} to another shard, in {seconds:.1f} s.", markup=False)
+    if report.unchecked:
+        names = ", ".join(report.unchecked)
+        console().print(f"Not compared, as they are damaged or missing, too: {names}. Replace them.", markup=False)
 
 
 def show(rows: Iterable[tuple[str, int, int, int]]) -> None:

@@ -93,7 +93,8 @@ def build_job(
         As for `Collection.build`.
     memory : int or str
         What the process may take, in bytes or as "2GB". More is not faster, as long as it is enough; the bytes of the
-        result do not depend on it.
+        result do not depend on it. Where it is too little for a shard for each worker, fewer are built side by side.
+        With ``ray`` it is for each process, that which leads the job and every worker.
     workers : int, optional
         Threads; all cores when left out. The result does not depend on it.
     on_error : {"fail", "skip"}
@@ -202,6 +203,7 @@ def _task(
     )
     task = Task(
         files=files,
+        columns=options,
         out=_place(out),
         plan=plan,
         on_error=one_of(chosen["on_error"], "on_error", ("fail", "skip")),
@@ -209,8 +211,8 @@ def _task(
         shards=_shards(chosen["shards"], chosen["ray"], plan.workers),
         ray=chosen["ray"],
     )
-    known = [file.n_rows for file in task.files]
-    task.plan.block_rows(sum(n or 0 for n in known) or 1)  # a bound that is known to be too small is refused here
+    n_rows = sum(file.n_rows or 0 for file in task.files) or 1
+    task.plan.block_rows(n_rows)  # a bound that is known to be too small is refused here; a shard alone needs less
     return task
 
 

@@ -6,7 +6,6 @@ that its bytes do not show in how many transactions it came about.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,7 @@ from ramet.engine.contents import Content, Contents
 from ramet.engine.jobs.assigning import assigned_dtype
 from ramet.engine.jobs.duplicates import bare_of
 from ramet.engine.jobs.placing import Places
+from ramet.engine.jobs.record_files import unpacked
 from ramet.engine.jobs.work import I64, Work
 from ramet.engine.opened import MODEL
 from ramet.engine.placements import Placements
@@ -193,5 +193,5 @@ def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:
         with open(work.source.path / f"read/{block.name}.contents", "rb") as file:
             for at, local in zip(places.tolist(), (rows[places] - block.first_row).tolist(), strict=True):
                 file.seek(int(starts[local]))
-                out[at] = pickle.loads(file.read(int(ends[local] - starts[local])))
+                out[at] = unpacked(file.read(int(ends[local] - starts[local])))
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.grouping import tenants_of
 from ramet.engine.jobs.ids import Ids
+from ramet.engine.jobs.record_files import get_bare
 from ramet.engine.jobs.work import I64, Work
 from ramet.storage.format import checksum
 
@@ -59,7 +59,7 @@ def find_duplicates(work: Work) -> tuple[list[tuple[int, int]], list[Bare]]:
 def bare_of(work: Work, name: str) -> Iterator[Bare]:
     """Records without a vector of a block."""
     numbers = {tenant: number for number, tenant in enumerate(work.tenants)}
-    for at, record in enumerate(pickle.loads((work.source.path / f"read/{name}.bare").read_bytes())):
+    for at, record in enumerate(get_bare(work.source, name)):
         owner = numbers[record["tenant"] or work.plan.tenant]
         yield Bare(name, at, owner, record["id"].encode(), record)
 

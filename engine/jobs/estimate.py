@@ -44,6 +44,8 @@ class JobPlan:
     """Of the file system that the collection will be on."""
     seconds: float
     workers: int
+    shards_together: int | None
+    """Shards that are built side by side; None: the collection is in one piece."""
     fits: bool
     """The memory is enough, and the disk has room."""
 
@@ -76,8 +78,19 @@ def estimated(task: Task) -> JobPlan:
         free_bytes=free,
         seconds=n * (SECONDS_A_VECTOR + SECONDS_A_VALUE * settings.dim) * 2 / plan.workers,
         workers=plan.workers,
+        shards_together=_together(task, n),
         fits=least <= plan.memory and collection + temporary <= free,
     )
+
+
+def _together(task: Task, n_rows: int) -> int | None:
+    """Shards side by side, as far as it can be told before their sizes are known."""
+    if task.shards is None:
+        return None
+    n_shards = min(task.shards, max(1, n_rows))
+    if task.ray is not None:
+        return min(task.plan.workers, n_shards)
+    return task.plan.together(-(-n_rows // n_shards), n_shards)
 
 
 def refuse_small_disk(task: Task) -> None:

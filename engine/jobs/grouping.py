@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine.jobs.errors import JobDamagedError
 from ramet.engine.jobs.truth import keep_queries
 from ramet.engine.jobs.work import KEY, Work, in_working_space
 from ramet.index import defaults
@@ -173,8 +174,17 @@ def load_groups(work: Work) -> Groups:
 
 
 def tenants_of(work: Work, name: str, n: int) -> npt.NDArray[np.uint32]:
-    """Number of the tenant of each record of a block."""
+    """Number of the tenant of each record of a block.
+
+    Raises
+    ------
+    JobDamagedError
+        Other blocks name the tenants of their records, and this one does not.
+    """
     if not work.place.has(f"read/{name}.tenants"):
+        if n and work.read["has_tenants"]:
+            file = work.job["inputs"][int(name[:5])]["path"]
+            raise JobDamagedError(work.place.path, f"tenants of records of {file} are missing")
         return np.zeros(n, np.uint32)
     local = work.place.get_array(f"read/{name}.tenants", np.uint32)
     names = work.place.get_json(f"read/{name}.json")["tenants"]

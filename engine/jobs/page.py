@@ -73,10 +73,16 @@ def _stage_row(one: dict[str, Any]) -> list[str]:
 
 def _shape(report: dict[str, Any]) -> list[list[str]]:
     return [
+        ["shards", _shards(report)],
         ["posting lists", f"{report['n_lists']:,}"],
         ["cells of the tree", f"{report['n_cells']:,} on {report['depth']:,} levels"],
         ["lists that hold a record, on average", f"{report['n_replicas']:.2f}"],
     ]
+
+
+def _shards(report: dict[str, Any]) -> str:
+    asked, found = report["shards_asked"], report["n_shards"]
+    return f"{found:,}" if asked in (None, found) else f"{found:,} of {asked:,}: there are not enough cells for more"
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

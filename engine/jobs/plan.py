@@ -93,6 +93,19 @@ class Plan:
         """The plan of one of several jobs that run side by side in one process and share its memory."""
         return replace(self, memory=taken_bytes() + (self.memory - taken_bytes()) // among)
 
+    def together(self, n_rows: int, n_shards: int) -> int:
+        """Shards that are built side by side, the largest of ``n_rows``: one a worker, or as many as memory is for.
+
+        Raises
+        ------
+        ArgumentError
+            The memory is too small for one.
+        """
+        alone = self.with_workers(1)
+        alone.block_rows(n_rows)
+        among = range(min(self.workers, n_shards), 1, -1)
+        return next((n for n in among if alone.with_share(n).block_bytes(n_rows) >= LEAST_BLOCK_BYTES), 1)
+
     def n_cells(self, n_rows: int) -> int:
         """Posting cells to expect."""
         return max(1, round(1.1 * n_rows / self.cluster.list_size))
@@ -113,6 +126,11 @@ class Plan:
         """Memory without which no unit can work."""
         return self.workers * COPIES_OF_BLOCK * LEAST_BLOCK_BYTES
 
+    def block_bytes(self, n_rows: int) -> int:
+        """Vectors that a unit of work may hold, in bytes; too few, or less than none, where memory is too small."""
+        left = self.memory - taken_bytes() - self.fixed_bytes(n_rows)
+        return min(left // (self.workers * COPIES_OF_BLOCK), MOST_BLOCK_BYTES)
+
     def block_rows(self, n_rows: int) -> int:
         """Rows that a unit of work holds.
 
@@ -121,9 +139,8 @@ class Plan:
         ArgumentError
             The memory is too small for the cells.
         """
-        left = self.memory - taken_bytes() - self.fixed_bytes(n_rows)
         wide = 4 * self.settings.dim + 64
-        block = min(left // (self.workers * COPIES_OF_BLOCK), MOST_BLOCK_BYTES)
+        block = self.block_bytes(n_rows)
         if block < LEAST_BLOCK_BYTES:
             least = taken_bytes() + self.fixed_bytes(n_rows) + self.least_units_bytes()
             raise ArgumentError(

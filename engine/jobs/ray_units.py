@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ramet.engine.builder import one_blas_thread
-from ramet.engine.errors import MissingPackageError
+from ramet.engine.errors import ArgumentError, MissingPackageError
 from ramet.engine.jobs.assigning import AssignStage
 from ramet.engine.jobs.cells import CellStage
 from ramet.engine.jobs.filling import FillStage
@@ -56,15 +56,17 @@ class RayUnits:
         "auto", or that of a cluster.
     workers : int
         Units that run at the same time.
+    memory : int
+        Bytes that each of their processes may take; Ray starts no more of them on a machine than fit.
 
     Raises
     ------
     ArgumentError
-        There is no cluster at the address.
+        There is no cluster at the address, or no machine with so much memory.
     MissingPackageError
     """
 
-    def __init__(self, address: str, workers: int) -> None:
+    def __init__(self, address: str, workers: int, memory: int) -> None:
         try:
             import ray
         except ImportError as error:
@@ -72,7 +74,15 @@ class RayUnits:
         start(address)
         self._ray = ray
         self._workers = workers
-        self._run = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(run_unit)
+        most = max((one["Resources"].get("memory", 0) for one in ray.nodes() if one["Alive"]), default=0)
+        if memory > most:  # Ray would wait for such a machine without end
+            raise ArgumentError(
+                "memory",
+                f"{memory / 1e6:,.0f} MB is more than Ray has on any machine ({most / 1e6:,.0f} MB); it is for each "
+                "worker: give less, or start Ray with more (ray start --memory)",
+            )
+        options = {"num_cpus": 1, "memory": memory, "max_retries": RETRIES, "retry_exceptions": False}
+        self._run = ray.remote(**options)(run_unit)
 
     def __call__(self, stage: Stage, units: list[int]) -> Iterable[int]:
         """Run units; gives the number of each one that is done."""

@@ -44,6 +44,8 @@ class JobReport:
     n_tenants: int
     n_shards: int
     """1: the collection is in one piece."""
+    shards_asked: int | None
+    """More than there are where there were not as many cells with records; None: a collection in one piece."""
     n_lists: int
     n_cells: int
     """Cells of the tree, inner ones included."""
@@ -97,6 +99,7 @@ def report_of(work: Work) -> JobReport:
         },
         n_tenants=len(work.tenants),
         n_shards=len(parts),
+        shards_asked=job["shards"],
         n_lists=int((lengths > 0).sum()),
         n_cells=len(planted.parents),
         depth=int(planted.levels.max(initial=0)) + 1,

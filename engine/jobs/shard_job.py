@@ -12,7 +12,7 @@ from ramet.engine.jobs.catalog import CatalogStage
 from ramet.engine.jobs.contents import ContentStage
 from ramet.engine.jobs.filling import FillStage
 from ramet.engine.jobs.measuring import MeasureStage
-from ramet.engine.jobs.plan import Peak
+from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import CutStage
 from ramet.engine.jobs.rows import RowStage
 from ramet.engine.jobs.stages import one_by_one, run_stage
@@ -40,10 +40,18 @@ def stages_from_cuts(work: Work, identity: str | None) -> list[Callable[[], Any]
     ]
 
 
-def run_shard(path: Path, workers: int) -> None:
-    """Run the job of a shard to its end, on one thread; the shards beside it keep the other cores busy."""
+def run_shard(path: Path, plan: Plan) -> None:
+    """Run the job of a shard to its end, on one thread; the shards beside it keep the other cores busy.
+
+    Parameters
+    ----------
+    path : Path
+        Of the shard.
+    plan : Plan
+        That of the whole job as it goes on now, with the shard's share of memory.
+    """
     work = Work.opened(path)
-    work.plan = work.plan.with_workers(1).with_share(workers)
+    work.plan = plan
     with one_blas_thread(), Peak() as peak:
         for made in stages_from_cuts(work, work.job["texts"].get("model")):
             run_stage(work, made(), one_by_one, lambda _: None, peak)

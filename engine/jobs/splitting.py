@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
+from threading import Semaphore
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,15 @@ from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.planting import Planted
 from ramet.engine.jobs.work import I64, Work, in_working_space, parts_of
+from ramet.engine.sharded.operations import cut
 from ramet.index.nearby import assign_around
 from ramet.index.tree import in_order
 
 LEAVES_TOGETHER = 64
-"""Leaves whose rows a shard reads together."""
+"""Leaves whose rows a shard reads together, at most."""
+
+EDGES_A_SHARD = 8
+"""Stretches of such leaves that a shard has at least, where there are so many leaves: it begins and ends with one."""
 
 FOLDER = "split"
 
@@ -35,7 +41,7 @@ class SplitStage:
 
     def prepare(self) -> None:
         """Load what all units share."""
-        _ = self.planted.around, self.planted.near, self.stretches
+        _ = self.planted.around, self.planted.near, self.stretches, self.leaves_together
 
     @cached_property
     def planted(self) -> Planted:
@@ -51,6 +57,15 @@ class SplitStage:
     def stretches(self) -> list[Stretch]:
         """Records of each unit."""
         return self.grouped.stretches(self._work.kept_rows("split"))
+
+    @cached_property
+    def leaves_together(self) -> int:
+        """Leaves whose rows a shard reads together; the same as long as the job lasts."""
+        place, name = self._work.place, "kept/leaves_together"
+        if not place.has(name):
+            n_leaves = len(self.planted.parents) - self.planted.first_leaf
+            place.put_json(name, leaves_together(n_leaves, self._work.job["shards"]))
+        return int(place.get_json(name))
 
     def n_units(self) -> int:
         """Stretches."""
@@ -79,7 +94,7 @@ class SplitStage:
         work.place.put_array(f"{FOLDER}/{unit:06d}.vecs", vectors[order])
         counts = np.bincount(leaves, minlength=n_leaves)
         work.place.put_array(f"{FOLDER}/{unit:06d}.leaves", counts.astype("<u4"))
-        groups = np.add.reduceat(counts, np.arange(0, n_leaves, LEAVES_TOGETHER))
+        groups = np.add.reduceat(counts, np.arange(0, n_leaves, self.leaves_together))
         work.place.put_array(f"{FOLDER}/{unit:06d}.counts", groups.astype("<i8"))
 
     def finish(self) -> None:
@@ -88,9 +103,11 @@ class SplitStage:
         rows = np.zeros(len(leaves), np.int64)
         for unit in range(self.n_units()):
             rows += work.place.get_array(f"{FOLDER}/{unit:06d}.leaves", np.uint32)
-        edges = shard_edges(rows, work.job["shards"])
+        together = self.leaves_together
+        edges = shard_edges(rows, work.job["shards"], together)
         for shard, (first, last) in enumerate(pairwise(edges)):
-            _begin(work, shard, leaves[first:last], (first, last), self.n_units())
+            groups = first // together, -(-last // together)
+            _begin(work, shard, leaves[first:last], {"folder": FOLDER, "groups": groups, "files": self.n_units()})
         work.place.put_json("shards.json", [[int(a), int(b)] for a, b in pairwise(edges)])
 
     def clean(self) -> None:
@@ -98,16 +115,21 @@ class SplitStage:
         self._work.place.drop("group")
 
 
-def shard_edges(rows: I64, n_shards: int) -> list[int]:
+def leaves_together(n_leaves: int, n_shards: int) -> int:
+    """Leaves whose rows are read together: fewer of few, so that edges can be near to where they should be."""
+    return max(1, min(LEAVES_TOGETHER, n_leaves // (EDGES_A_SHARD * n_shards)))
+
+
+def shard_edges(rows: I64, n_shards: int, together: int) -> list[int]:
     """First leaf of each shard and the number of leaves: whole stretches, with like numbers of rows.
 
-    There are fewer shards than asked for when there are not as many stretches of leaves.
+    There are fewer shards than asked for when there are not as many stretches of leaves that have rows.
     """
-    blocks = np.add.reduceat(rows, np.arange(0, len(rows), LEAVES_TOGETHER))
-    ends = np.cumsum(blocks)
-    wanted = ends[-1] * np.arange(1, n_shards) / n_shards
-    cuts = np.unique(np.clip(np.searchsorted(ends, wanted) + 1, 1, max(1, len(blocks) - 1))).tolist()
-    return [0, *(cut * LEAVES_TOGETHER for cut in cuts if cut < len(blocks)), len(rows)]
+    blocks = np.add.reduceat(rows, np.arange(0, len(rows), together))
+    edges = cut(blocks, min(n_shards, len(blocks)))
+    ends = np.concatenate([[0], np.cumsum(blocks)])[edges]
+    some = np.flatnonzero(np.diff(ends))  # no shard is without rows
+    return [0, *(int(edge) * together for edge in edges[some[1:]]), len(rows)]
 
 
 def name_of(shard: int) -> str:
@@ -115,7 +137,7 @@ def name_of(shard: int) -> str:
     return f"shard-{shard:04d}"
 
 
-def _begin(work: Work, shard: int, leaves: npt.NDArray[np.float32], edges: tuple[int, int], n_units: int) -> None:
+def _begin(work: Work, shard: int, leaves: npt.NDArray[np.float32], part: dict[str, Any]) -> None:
     """Leave what the job of a shard begins with: its tree, and where its rows are."""
     place = Place(work.place.path / name_of(shard))
     tree = in_order(leaves, work.plan.cluster.seed)
@@ -124,12 +146,8 @@ def _begin(work: Work, shard: int, leaves: npt.NDArray[np.float32], edges: tuple
     place.put_array("tree/vecs", tree.centroids)
     place.put_bytes("tree/navigator", tree.navigator.to_bytes())
     place.put_json("tree/first_leaf", tree.first_leaf)
-    first, last = edges[0] // LEAVES_TOGETHER, -(-edges[1] // LEAVES_TOGETHER)
     collection = f"{int(work.job['collection'], 16) ^ (shard + 1):032x}"
-    place.put_json(
-        "job.json",
-        {**work.job, "collection": collection, "part": {"folder": FOLDER, "groups": [first, last], "files": n_units}},
-    )
+    place.put_json("job.json", {**work.job, "collection": collection, "part": part})
 
 
 class ShardStage:
@@ -141,7 +159,17 @@ class ShardStage:
         self._work = work
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """See how many shards there is memory for."""
+        _ = self._room
+
+    @cached_property
+    def _together(self) -> int:
+        """Shards that are built side by side; in a worker of Ray, which has one thread, one."""
+        return self._work.plan.together(max(self.weight(unit) for unit in range(self.n_units())), self.n_units())
+
+    @cached_property
+    def _room(self) -> Semaphore:
+        return Semaphore(self._together)
 
     @cached_property
     def _edges(self) -> list[list[int]]:
@@ -164,7 +192,8 @@ class ShardStage:
         """Build a shard, from where it is."""
         from ramet.engine.jobs.shard_job import run_shard  # which runs stages, as this is one
 
-        run_shard(self._work.place.path / name_of(unit), self._work.plan.workers)
+        with self._room:
+            run_shard(self._work.place.path / name_of(unit), self._work.plan.with_workers(1).with_share(self._together))
 
     def finish(self) -> None:
         """Nothing is left to do."""

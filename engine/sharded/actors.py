@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,13 @@ class RayHost:
         Of the sharded collection.
     manifest : Manifest
     before : RayHost, optional
-        Of an older generation, whose actors are taken over. Those of shards that are no more end with the last use.
+        Of an older generation, whose actors are taken over where the directories of their shards are still the same.
+        Those of shards that are no more end with the last use.
     """
 
     def __init__(self, path: Path, manifest: Manifest, before: RayHost | None = None) -> None:
-        known = {} if before is None else before.actors
+        names = [entry.name for entry in manifest.shards]
+        known = {} if before is None else {name: before.actors[name] for name in before.current(names)}
         self.actors: dict[str, Any] = {}
         serving = ray.remote(Server)
         options = {"max_restarts": -1, "max_concurrency": AT_A_TIME, "scheduling_strategy": "SPREAD"}
@@ -113,6 +115,13 @@ class RayHost:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def current(self, names: Iterable[str]) -> set[str]:
+        """Which of some shards are open and still at the path, as their actors see it."""
+        wanted = set(names)
+        mine = [i for i, name in enumerate(self._names) if name in wanted]
+        found = self.call([(i, "is_current", ()) for i in mine])
+        return {self._names[i] for i, one in zip(mine, found, strict=True) if one}
 
     def call(self, calls: Sequence[Call], *, again: bool = True) -> list[Any]:
         """Results of calls, in their order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,10 @@ class Host(Protocol):
 
     def __len__(self) -> int:
         """Number of shards."""
+        ...
+
+    def current(self, names: Iterable[str]) -> set[str]:
+        """Which of some shards are open, and their directories still those, and not others of the same name."""
         ...
 
     def call(self, calls: Sequence[Call], *, again: bool = True) -> list[Any]:
@@ -43,11 +47,12 @@ class LocalHost:
         Of the sharded collection.
     manifest : Manifest
     before : LocalHost, optional
-        Of an older generation, whose open shards are taken over.
+        Of an older generation, whose open shards are taken over where their directories are still the same.
     """
 
     def __init__(self, path: Path, manifest: Manifest, before: LocalHost | None = None) -> None:
-        known = {} if before is None else before.shards
+        names = [entry.name for entry in manifest.shards]
+        known = {} if before is None else {name: before.shards[name] for name in before.current(names)}
         self.shards: dict[str, Shard] = {}
         for entry in manifest.shards:
             found = known.get(entry.name)
@@ -56,6 +61,10 @@ class LocalHost:
 
     def __len__(self) -> int:
         return len(self._order)
+
+    def current(self, names: Iterable[str]) -> set[str]:
+        """Which of some shards are open and still at the path."""
+        return {name for name in names if name in self.shards and self.shards[name].is_current()}
 
     def call(self, calls: Sequence[Call], *, again: bool = True) -> list[Any]:
         """Results of calls, in their order."""

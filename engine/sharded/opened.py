@@ -33,9 +33,29 @@ class Shards:
     cells: SharedCells
     host: Host
 
+    def leads_to(self, manifest: Manifest) -> bool:
+        """Tell whether a manifest can be a later one of this collection, and not of one that was made in its place.
+
+        The same job makes a collection of the same identity again. It has other cells, or begins with an earlier
+        generation, or shards of names that are open here are other directories.
+        """
+        known = self.manifest
+        if (known.identity, known.cells_sum) != (manifest.identity, manifest.cells_sum):
+            return False
+        both = {shard.name for shard in known.shards} & {shard.name for shard in manifest.shards}
+        return known.generation <= manifest.generation and both <= self.host.current(both)
+
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """The same read of every shard."""
         return self.host.call([(i, method, arguments) for i in range(len(self.host))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A generation, and the signature of the manifest that it was opened by: one is never seen without the other."""
+
+    signature: tuple[int, int, int] | None
+    shards: Shards
 
 
 class ShardedStore:
@@ -60,8 +80,7 @@ class ShardedStore:
         self.path = path
         self._hosting = hosting
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
-        self._current: Shards | None = None
+        self._current: _Seen | None = None
         self._closed = False
         self.now()
 
@@ -79,21 +98,25 @@ class ShardedStore:
         if self._closed:
             raise ClosedError(f"collection {self.path.name!r} ({self.path})")
         seen, current = _signature(self.path), self._current
-        if current is not None and seen in (None, self._seen):
-            return current
+        if current is None or seen not in (None, current.signature):
+            current = self._renewed(seen)
+        return current.shards
+
+    def _renewed(self, seen: tuple[int, int, int] | None) -> _Seen:
         with self._lock:
-            if self._current is None or seen != self._seen:
+            if self._closed:
+                raise ClosedError(f"collection {self.path.name!r} ({self.path})")
+            if self._current is None or seen != self._current.signature:
                 self._current = self._loaded()
             return self._current
 
-    def _loaded(self) -> Shards:
+    def _loaded(self) -> _Seen:
         for attempt in range(ATTEMPTS):
-            seen, manifest, before = _signature(self.path), read_manifest(self.path), self._current
+            seen, manifest = _signature(self.path), read_manifest(self.path)
+            before = None if self._current is None else self._current.shards
             try:
-                if before is not None and before.manifest.identity == manifest.identity:
-                    host = self._hosting(self.path, manifest, before.host)
-                else:
-                    host = self._hosting(self.path, manifest, None)
+                is_other = before is None or before.manifest.identity != manifest.identity
+                host = self._hosting(self.path, manifest, None if is_other or before is None else before.host)
                 if before is not None and before.manifest.cells_sum == manifest.cells_sum:
                     cells = before.cells
                 else:
@@ -102,8 +125,7 @@ class ShardedStore:
                 if seen == _signature(self.path) or attempt == ATTEMPTS - 1:
                     raise
             else:
-                self._seen = seen
-                return Shards(manifest, cells, host)
+                return _Seen(seen, Shards(manifest, cells, host))
         raise AssertionError("unreachable")
 
     @contextmanager
@@ -123,21 +145,29 @@ class ShardedStore:
         lock = WriterLock(self.path, timeout_s)
         try:
             left_s = max(0.0, timeout_s - (monotonic() - begun))
-            shards = self.now()
+            shards = self._of_manifest()
             journal.finish(self.path, shards.manifest, shards.host, left_s)
             yield shards, left_s
         finally:
             lock.release()
 
+    def _of_manifest(self) -> Shards:
+        """The generation that the manifest names now; the caller keeps those out who would change it."""
+        shards = self.now()
+        if read_manifest(self.path) != shards.manifest:
+            shards = self._renewed(None).shards
+        return shards
+
     def is_current(self) -> bool:
         """Tell whether the collection at the path is still the one that is open here."""
-        if self._closed or self._current is None:
+        current = self._current
+        if self._closed or current is None:
             return False
         seen = _signature(self.path)
-        if seen is None or seen == self._seen:
+        if seen is None or seen == current.signature:
             return seen is not None
         try:
-            return read_manifest(self.path).identity == self._current.manifest.identity
+            return current.shards.leads_to(read_manifest(self.path))
         except MissingError:
             return False
 
@@ -147,7 +177,7 @@ class ShardedStore:
             self._closed = True
             current, self._current = self._current, None
         if current is not None:
-            current.host.close()
+            current.shards.host.close()
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

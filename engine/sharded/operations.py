@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from ramet.engine.sharded.manifest import (
 from ramet.engine.sharded.opened import ShardedStore, Shards
 from ramet.engine.sharded.shard import Made, Shard
 from ramet.storage.backup import backup as copy_store
-from ramet.storage.errors import ExistsError, translated
+from ramet.storage.errors import CorruptionError, ExistsError, FormatError, MissingError, translated
 from ramet.storage.lock import WriterLock
 from ramet.storage.paths import check_parent, check_path, is_taken, sync_directory, temporary_beside
 from ramet.storage.snapshot import Snapshot
@@ -46,6 +46,8 @@ I64 = npt.NDArray[np.int64]
 
 TIMEOUT_S = 60.0
 MOST_SHARDS = 10_000
+
+_DAMAGE = (MissingError, CorruptionError, FormatError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class Report:
     n_moved: int
     """Records that are in another shard now."""
     shards: tuple[ShardEntry, ...]
+    unchecked: tuple[str, ...] = ()
+    """Shards that could not be opened: whether a record of the new one is in them, too, `verify` tells later."""
 
 
 @contextmanager
@@ -264,6 +268,11 @@ def replace_shard(path: Path, name: str, source: Path, timeout_s: float = TIMEOU
     timeout_s : float
         How long to wait for writers.
 
+    Returns
+    -------
+    Report
+        ``unchecked`` names shards that could not be compared with it, as they are damaged or missing, too.
+
     Raises
     ------
     ArgumentError
@@ -279,7 +288,7 @@ def replace_shard(path: Path, name: str, source: Path, timeout_s: float = TIMEOU
             fresh = Collection(store)
             if fresh._settings != manifest.settings:
                 raise ArgumentError("source", f"{fresh!r} has other properties than {manifest.settings}")
-            _refuse_twice(path, manifest, name, fresh)
+            unchecked = _refuse_twice(path, manifest, name, fresh)
             new = manifest.named(0)
             copy_store(store, path / new)
             n_records = fresh.count()
@@ -287,26 +296,38 @@ def replace_shard(path: Path, name: str, source: Path, timeout_s: float = TIMEOU
         after = manifest.after(entries, 1)
         write_manifest(path, after)
         sweep(path, after)
-    return Report(generation=after.generation, n_moved=0, shards=after.shards)
+    return Report(generation=after.generation, n_moved=0, shards=after.shards, unchecked=unchecked)
 
 
-def _refuse_twice(path: Path, manifest: Manifest, name: str, fresh: Collection) -> None:
-    """Refuse a collection some of whose records are in other shards."""
+def _refuse_twice(path: Path, manifest: Manifest, name: str, fresh: Collection) -> tuple[str, ...]:
+    """Refuse a collection some of whose records are in other shards; names of those that cannot be looked into."""
+    unchecked = []
     for entry in manifest.shards:
         if entry.name == name:
             continue
-        other = Shard(path / entry.name)
         try:
-            with fresh._store.read() as snapshot:
-                for tenant, names in _all_ids(snapshot):
-                    (owners,) = other.owners([(tenant, names)])
-                    twice = [one for one, owner in zip(names, owners, strict=True) if owner is not None]
-                    if twice:
-                        raise ArgumentError(
-                            "source", f"has records of {tenant!r} that are in {entry.name}: {twice[:5]}"
-                        )
-        finally:
-            other.close()
+            other = Shard(path / entry.name)
+        except _DAMAGE:  # as well: it is the next one to be replaced
+            unchecked.append(entry.name)
+            continue
+        with closing(other):
+            if not _refuse_shared(entry.name, other, fresh):
+                unchecked.append(entry.name)
+    return tuple(unchecked)
+
+
+def _refuse_shared(name: str, other: Shard, fresh: Collection) -> bool:
+    """Refuse a collection some of whose records are in a shard; False: the shard is damaged."""
+    with fresh._store.read() as snapshot:
+        for tenant, names in _all_ids(snapshot):
+            try:
+                (owners,) = other.owners([(tenant, names)])
+            except _DAMAGE:
+                return False
+            twice = [one for one, owner in zip(names, owners, strict=True) if owner is not None]
+            if twice:
+                raise ArgumentError("source", f"has records of {tenant!r} that are in {name}: {twice[:5]}")
+    return True
 
 
 def _all_ids(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:

@@ -71,6 +71,10 @@ class Shard:
         self.collection = Collection(Store.open(path))
         self._opened = self.collection._opened  # all of this is one unit
 
+    def is_current(self) -> bool:
+        """Tell whether the collection at the path is still the one that is open here; costs one stat(2)."""
+        return self._opened.is_current()
+
     # ------------------------------------------------------------------------------------------------ queries
 
     def near(

@@ -13,6 +13,7 @@ import pytest
 import ramet
 from ramet.engine.reads import Include
 from ramet.engine.sharded import journal, manifest, operations
+from ramet.engine.sharded.opened import ShardedStore
 from tests.engine.sharded.world import clustered, counts, sharded
 
 
@@ -291,3 +292,69 @@ def test_another_process_is_followed(docs):
 def test_a_shard_is_no_database_of_its_own(docs):
     with pytest.raises(ramet.ArgumentError, match="is a collection, not a database"):
         ramet.connect(docs.path)
+
+
+def test_a_writer_has_the_generation_of_the_manifest_whatever_a_stat_says(docs):
+    file, store = docs.path / manifest.MANIFEST, docs._sharded
+    known = manifest.read_manifest(docs.path)
+    before = file.read_bytes()
+    manifest.write_manifest(docs.path, known.after(known.shards))
+    after = file.read_bytes()
+    assert len(after) == len(before)
+    file.write_bytes(before)
+    store.now()
+    was = file.stat()
+    file.write_bytes(after)  # the same file, size and time
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert store.now().manifest.generation == 0
+    with store.writing(1.0) as (shards, _):
+        assert shards.manifest.generation == 1
+    assert store.now().manifest.generation == 1
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["other vectors", "the same vectors"])
+def test_a_collection_that_the_same_job_built_anew_is_seen(tmp_path, same):
+    vectors, options = clustered(600), {"metric": "l2", "shards": 3, "memory": "600MB", "workers": 2, "list_size": 16}
+    np.save(tmp_path / "v.npy", vectors)
+    ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+    with ramet.connect(tmp_path / "db") as db:
+        old, reader = db.collection("s"), ShardedStore(tmp_path / "db" / "s")
+        before = reader.now()
+        shutil.rmtree(old.path)
+        again = vectors if same else vectors[::-1] + 1
+        np.save(tmp_path / "v.npy", again)
+        ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+        assert reader.now().manifest.identity == before.manifest.identity
+        assert old.query(again[:20], k=1, exact=True).ids == [[str(i)] for i in range(20)]
+        old.upsert(["new"], clustered(1))
+        assert db.collection("s").count() == 601 and db.verify("s").ok
+        reader.close()
+
+
+def test_a_store_that_has_not_been_asked_since_tells_another_collection(tmp_path):
+    np.save(tmp_path / "v.npy", clustered(600))
+    options = {"metric": "l2", "shards": 3, "memory": "600MB", "workers": 2, "list_size": 16}
+    ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+    with ramet.connect(tmp_path / "db") as db:
+        old = db.collection("s")
+        shutil.rmtree(old.path)
+        ramet.build_job(tmp_path / "v.npy", tmp_path / "db" / "s", **options)
+        assert not db.is_open("s", old)
+        fresh = db.collection("s")
+        assert fresh is not old and db.is_open("s", fresh) and fresh.count() == 600
+
+
+def test_two_shards_that_are_damaged_are_replaced_one_after_the_other(docs, tmp_path):
+    before = content(docs)
+    docs.backup(tmp_path / "copies" / "copy")
+    first, second, third = (shard["name"] for shard in docs.shards()[:3])
+    docs.close()
+    shutil.rmtree(docs.path / first)
+    (docs.path / second / "catalog.mdb").write_bytes(b"nothing")
+    (docs.path / third / "rows.bin").unlink()
+    copy = tmp_path / "copies" / "copy"
+    assert set(operations.replace_shard(docs.path, first, copy / first).unchecked) == {second, third}
+    assert operations.replace_shard(docs.path, second, copy / second).unchecked == (third,)
+    assert operations.replace_shard(docs.path, third, copy / third).unchecked == ()
+    with ramet.connect(docs.path.parent) as db:
+        assert content(db.collection(docs.name)) == before and db.verify(docs.name).ok
