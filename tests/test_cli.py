@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 import ramet
-from ramet import BuildReport, CurvePoint, JobEvent
+from ramet import BuildReport, CurvePoint
 from ramet.api.cli.app import app, main
 from ramet.api.cli.build import show_report
 from ramet.api.cli.demo_measure import Examiner, kth_cosines, normalised
@@ -21,6 +21,26 @@ from ramet.api.cli.inputs import InputError, parse_vector, read_ids, read_npy
 from ramet.api.cli.query import row_of
 
 N, DIM = 600, 16
+
+
+@pytest.fixture
+def build_events(run):
+    """Run `ramet build --json`: every line is an event; the last one says what was built."""
+
+    def call(*argv):
+        code, out, err = run("build", *argv, "--json")
+        assert code == 0, err
+        events = [json.loads(line) for line in out.splitlines()]
+        assert [one["event"] for one in events] == ["stage"] * (len(events) - 1) + ["built"]
+        return events
+
+    return call
+
+
+@pytest.fixture
+def built_json(build_events):
+    """The last event of `ramet build --json`."""
+    return lambda *argv: build_events(*argv)[-1]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +67,14 @@ def built(data, tmp_path_factory):
 # build
 
 
-def test_build_prints_the_recall_curve_and_the_default_probes(run, only_json, tmp_path):
+def test_build_prints_the_recall_curve_and_the_default_probes(run, built_json, tmp_path):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((2100, 8)).astype(np.float32))
     code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
     assert code == 0, err
     assert "2,100 records" in out
     assert "recall@10" in out
     assert "by default (recall 0.95)" in out
-    document = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "w")
+    document = built_json(tmp_path / "v.npy", "--out", tmp_path / "db" / "w")
     assert {"k", "nprobe", "recall"} <= set(document["report"]["curve"][0])
 
 
@@ -80,31 +100,119 @@ def test_a_report_counts_one_posting_list_in_the_singular(capsys):
     assert "A query reads 1 posting list by default" in out
 
 
-def test_build_with_json_says_what_was_built(only_json, data, tmp_path):
+def test_build_with_json_says_what_was_built(built_json, data, tmp_path):
     place = tmp_path / "db" / "v"
-    document = only_json("build", data / "vectors.npy", "--out", place, "--metric", "l2", "--codes", "sq8")
+    document = built_json(data / "vectors.npy", "--out", place, "--metric", "l2", "--codes", "sq8")
     assert document["collection"] == str(place)
     assert (document["metric"], document["dtype"], document["codes"]) == ("l2", "float32", "sq8")
     assert document["report"]["n_records"] == N
 
 
 @pytest.mark.parametrize(("dtype", "codes"), [("float32", "sq8"), ("int8", "none")])
-def test_build_with_json_resolves_automatic_codes(only_json, tmp_path, dtype, codes):
+def test_build_with_json_resolves_automatic_codes(built_json, only_json, tmp_path, dtype, codes):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).integers(-99, 99, (50, 8)).astype(dtype))
-    document = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
+    document = built_json(tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
     assert document["codes"] == codes == only_json("stats", tmp_path / "db" / "v")["codes"]
 
 
-def test_build_takes_list_size_and_replicas(only_json, data, tmp_path):
-    command = ["build", data / "vectors.npy", "--replicas", "1"]
+def test_build_takes_list_size_replicas_and_workers(built_json, only_json, data, tmp_path):
+    command = [data / "vectors.npy", "--replicas", "1", "--workers", "2"]
     reports = [
-        only_json(*command, "--list-size", size, "--out", tmp_path / "db" / f"v{size}")["report"]
+        built_json(*command, "--list-size", size, "--out", tmp_path / "db" / f"v{size}")["report"]
         for size in ("16", "128")
     ]
     assert reports[0]["n_lists"] > reports[1]["n_lists"]
     assert [report["n_replicas"] for report in reports] == [1, 1]
     hits = only_json("query", tmp_path / "db" / "v16", "--like", "5", "-k", "1")["results"]
     assert hits[0][0]["id"] == "5"
+
+
+def test_build_events_tell_of_every_stage(build_events, data, tmp_path):
+    events = build_events(data / "vectors.npy", "--out", tmp_path / "db" / "v")[:-1]
+    assert {"event", "stage", "done", "total", "seconds", "finished"} == set(events[0])
+    ended = [one["stage"] for one in events if one["finished"]]
+    assert ended[0] == "read" and ended[-1] == "measure" and len(ended) == len(set(ended))
+    for one in events:
+        if one["finished"]:
+            assert one["done"] == one["total"] or one["total"] == 0
+
+
+def test_build_takes_several_inputs_and_patterns(built_json, only_json, data, tmp_path):
+    vectors = np.load(data / "vectors.npy")
+    for i, part in enumerate(np.array_split(vectors, 4)):
+        np.save(tmp_path / f"part{i}.npy", part)
+    pattern = built_json(tmp_path / "part*.npy", "--out", tmp_path / "db" / "a")
+    several = built_json(*(tmp_path / f"part{i}.npy" for i in range(4)), "--out", tmp_path / "db" / "b")
+    assert [Path(one["path"]).name for one in several["report"]["inputs"]] == [f"part{i}.npy" for i in range(4)]
+    assert pattern["report"]["inputs"] == several["report"]["inputs"]
+    assert only_json("query", tmp_path / "db" / "a", "--like", "599", "-k", "1")["results"][0][0]["id"] == "599"
+    code, _, err = run_of(tmp_path / "nothing*.npy", tmp_path / "db" / "c")
+    assert code == 2 and "nothing*.npy matches no file" in err
+
+
+def run_of(*paths):
+    """Run `ramet build` in a process: inputs, then the place."""
+    command = [sys.executable, "-m", "ramet.api.cli", "build", *map(str, paths[:-1]), "--out", str(paths[-1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_build_of_columns(built_json, only_json, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [
+        {"key": f"k{i}", "emb": rng.normal(size=4).tolist(), "who": f"t{i % 3}", "words": "a b", "n": i, "m": 1}
+        for i in range(60)
+    ]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf8")
+    columns = ["--id-column", "key", "--text-column", "words", "--tenant-column", "who", "--metadata-column", "n"]
+    document = built_json(tmp_path / "r.jsonl", "--out", tmp_path / "db" / "v", *columns)
+    assert (document["report"]["n_records"], document["report"]["n_tenants"]) == (60, 3)
+    (record,) = only_json("get", tmp_path / "db" / "v", "k4", "--tenant", "t1")["records"]
+    assert (record["document"], record["metadata"]) == ("a b", {"n": 4})
+
+
+def test_a_dry_run_writes_nothing(run, data, tmp_path):
+    command = ["build", data / "vectors.npy", "--out", tmp_path / "db" / "v", "--dry-run", "--memory", "1GB"]
+    code, out, err = run(*command)
+    assert (code, err) == (0, "")
+    assert "600 records of 16 dimensions" in out and "Memory: " in out and "Disk: " in out and "Time: " in out
+    code, out, _ = run(*command, "--json")
+    plan = json.loads(out)
+    assert (code, plan["n_records"], plan["memory"], plan["fits"]) == (0, N, 10**9, True)
+    assert not (tmp_path / "db").exists()
+
+
+def test_records_that_cannot_be_taken(run, built_json, tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
+    vectors[7] = np.nan
+    np.save(tmp_path / "v.npy", vectors)
+    command = [tmp_path / "v.npy", "--out", tmp_path / "db" / "v"]
+    code, out, err = run("build", *command)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "v.npy, row 7: not_finite" in err and "--on-error skip --resume" in err
+    code, out, err = run("build", *command, "--on-error", "skip")
+    assert (code, out) == (2, "") and "--resume" in err
+    code, out, err = run("build", *command, "--on-error", "skip", "--resume")
+    assert code == 0, err
+    assert "Not taken: 1 (not_finite 1)" in out
+    report = json.loads((tmp_path / "db" / "v.build.json").read_text("utf8"))
+    assert (report["n_records"], report["rejected"][0]["row"]) == (99, 7)
+    assert "not_finite" in (tmp_path / "db" / "v.build.html").read_text("utf8")
+    other = ["--out", tmp_path / "db" / "w", "--on-error", "skip"]
+    assert built_json(tmp_path / "v.npy", *other)["report"]["reasons"] == {"not_finite": 1}
+
+
+def test_a_resumed_build_is_the_same_one(run, data, tmp_path):
+    vectors = np.load(data / "vectors.npy")
+    vectors[3] = np.inf
+    np.save(tmp_path / "v.npy", vectors)
+    command = ["build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v"]
+    assert run(*command)[0] == 2
+    code, out, err = run(*command, "--resume", "--metric", "l2")
+    assert (code, out) == (2, "")
+    assert "was begun with metric='cosine', and not 'l2'" in err
+    assert run(*command, "--resume", "--on-error", "skip")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "db").iterdir()) == ["v", "v.build.html", "v.build.json"]
 
 
 def test_build_shows_progress_on_stderr_only(data, tmp_path):
@@ -149,55 +257,14 @@ def test_build_into_other_files_does_not_advise_to_delete_them(run, data, tmp_pa
 
 
 def test_an_error_after_the_bars_appeared_stands_alone(run, data, tmp_path, monkeypatch):
-    def fail(task, *, resume, told):
-        told(JobEvent(stage="read", done=1, total=2, seconds=0.1))
+    def fail(self, unit):
         raise OSError(28, "No space left on device", "postings.bin")
 
-    monkeypatch.setattr("ramet.engine.jobs.building.run_job", fail)
+    monkeypatch.setattr("ramet.engine.jobs.filling.FillStage.run", fail)
     code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "v")
-    assert (code, out, err) == (2, "", "ramet: postings.bin: No space left on device\n")
-
-
-def test_a_build_that_is_interrupted_says_how_to_go_on(run, data, tmp_path, monkeypatch):
-    def interrupt(task, *, resume, told):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("ramet.engine.jobs.building.run_job", interrupt)
-    code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "v")
-    assert (code, out) == (130, "")
-    assert "--resume goes on from here" in err
-
-
-def test_a_dry_run_says_what_a_build_would_take_and_writes_nothing(run, data, tmp_path):
-    code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", "--dry-run")
-    assert code == 0, err
-    assert f"{N:,} records of {DIM} dimensions" in out and "Memory:" in out and "Disk:" in out and "Time:" in out
-    assert not (tmp_path / "db").exists()
-    code, out, _ = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", "--dry-run", "--json")
-    assert json.loads(out)["n_records"] == N
-
-
-def test_build_takes_several_inputs_and_patterns(only_json, data, tmp_path):
-    vectors = np.load(data / "vectors.npy")
-    for i in range(3):
-        np.save(tmp_path / f"part-{i}.npy", vectors[i * 200 : (i + 1) * 200])
-    place = tmp_path / "db" / "v"
-    report = only_json("build", tmp_path / "part-*.npy", "--out", place)["report"]
-    assert report["n_records"] == 600 and [one["rows"] for one in report["inputs"]] == [200] * 3
-    found = only_json("query", place, "--like", "450", "-k", "1")["results"][0][0]
-    assert found["id"] == "450"
-
-
-def test_records_that_cannot_be_taken_end_a_build_or_are_counted(run, only_json, tmp_path):
-    vectors = np.ones((50, 4), np.float32)
-    vectors[7, 2] = np.nan
-    np.save(tmp_path / "v.npy", vectors)
-    code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
-    assert (code, out) == (2, "") and "v.npy, row 7: not_finite" in err and "--on-error skip" in err
-    code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--on-error", "skip")
-    assert code == 2 and "--resume" in err
-    report = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "w", "--on-error", "skip")["report"]
-    assert (report["n_records"], report["reasons"]) == (49, {"not_finite": 1})
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("ramet: no room for ") and "No space left on device" in err
+    assert err.endswith("what was done is kept: make room, and go on with resume=True (--resume)\n")
 
 
 def test_a_build_that_fails_leaves_no_collection(run, data, tmp_path):
@@ -209,10 +276,10 @@ def test_a_build_that_fails_leaves_no_collection(run, data, tmp_path):
         assert database.collections() == []
 
 
-def test_build_keeps_integer_vectors_as_they_are(only_json, tmp_path):
+def test_build_keeps_integer_vectors_as_they_are(built_json, tmp_path):
     vectors = np.random.default_rng(0).integers(0, 256, (300, 8)).astype(np.uint8)
     np.save(tmp_path / "v.npy", vectors)
-    document = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
+    document = built_json(tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--metric", "l2")
     assert document["dtype"] == "uint8"
 
 
@@ -224,17 +291,23 @@ def test_build_keeps_integer_vectors_as_they_are(only_json, tmp_path):
         (["--metric", "manhattan"], "manhattan"),
         (["--dtype", "int8"], "int8"),
         (["--dtype", "int8", "--codes", "sq8"], "codes"),
-        (["--ids", "nowhere.txt"], "nowhere.txt: no such file"),
+        (["--ids", "nowhere.txt"], "--ids: nowhere.txt cannot be read: No such file"),
         (["--seed", "-1"], "--seed: must be"),
         (["--workers", "-1"], "--workers"),
+        (["--workers", "5000"], "--workers: must be an integer"),
         (["--memory", "much"], "--memory: is 'much'"),
         (["--memory", "1MB"], "--memory: 1 MB is too little"),
+        (["--on-error", "ignore"], "--on-error"),
+        (["--format", "csv"], "--format"),
+        (["--tenant-column", "owner"], "--tenant-column"),
+        (["--chunk-tokens", "5"], "--chunk-tokens"),
         (["--list-size", "0"], "--list-size"),
         (["--list-size", "200000"], "--list-size: must be"),
         (["--replicas", "99"], "--replicas: must be"),
         (["--tenant", ""], "--tenant: is an empty string"),
-        (["--ids", __file__], f"--ids: {len(Path(__file__).read_text('utf-8').splitlines())} ids for 600"),
+        (["--ids", __file__], "--ids: "),
         (["--out", "nowhere/-x"], "--out: '-x' is not a collection name"),
+        (["other.npy"], "INPUT: other.npy does not exist"),
     ],
 )
 def test_build_names_the_wrong_option(run, data, tmp_path, monkeypatch, options, message):
@@ -331,9 +404,9 @@ def test_one_row_files_and_single_vectors_say_so(tmp_path):
         row_of(np.zeros(3), 0, tmp_path)
 
 
-def test_prune_with_inner_products_speaks_of_options(run, only_json, data, tmp_path):
+def test_prune_with_inner_products_speaks_of_options(run, built_json, data, tmp_path):
     place = tmp_path / "db" / "v"
-    only_json("build", data / "vectors.npy", "--out", place, "--metric", "ip")
+    built_json(data / "vectors.npy", "--out", place, "--metric", "ip")
     code, _, err = run("query", place, "--like", "5", "--prune", "2")
     assert code == 2
     assert "use --nprobe or --recall" in err

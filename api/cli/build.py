@@ -125,7 +125,7 @@ def build(
         "seed": seed, "memory": memory, "workers": workers, "on_error": on_error, "shards": shards, "ray": ray,
         "embedder": None if model is None else embedder_of(model, light),
     }  # fmt: skip
-    with shown_as(embedder="--model", metadata_columns="--metadata-column", inputs="INPUT"):
+    with shown_as(dim="INPUT", embedder="--model", inputs="INPUT", metadata_columns="--metadata-column"):
         if dry_run:
             shown_plan(ramet.plan_job(inputs, out, **options), as_json)
             return

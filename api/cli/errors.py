@@ -20,8 +20,10 @@ OPTIONS: Mapping[str, str] = {
     "clusters": "--clusters",
     "codes": "--codes",
     "cursor": "--cursor",
-    "dim": "INPUT.npy",
+    "dim": "--dim",
     "dtype": "--dtype",
+    "format": "--format",
+    "id_column": "--id-column",
     "durability": "--durability",
     "embedder": "--model",
     "ids": "--ids",
@@ -29,22 +31,28 @@ OPTIONS: Mapping[str, str] = {
     "language": "--language",
     "limit": "--limit",
     "list_size": "--list-size",
+    "memory": "--memory",
     "metric": "--metric",
     "model": "--model",
-    "n_threads": "--threads",
     "name": "--out",
-    "navigation": "--navigation",
     "nprobe": "--nprobe",
+    "on_error": "--on-error",
+    "out": "--out",
     "overlap": "--overlap",
     "path": "--out",
     "prune": "--prune",
+    "ray": "--ray",
     "recall": "--recall",
     "replicas": "--replicas",
     "seed": "--seed",
+    "shards": "--shards",
     "tenant": "--tenant",
+    "tenant_column": "--tenant-column",
     "text": "--text",
-    "vectors": "INPUT.npy",
+    "text_column": "--text-column",
+    "vector_column": "--vector-column",
     "where": "--where",
+    "workers": "--workers",
 }
 
 # The base of usage errors. BadParameter is public in every version of typer; this one moved from click into typer.
@@ -56,8 +64,8 @@ def in_options(argument: str, problem: str, names: Mapping[str, str] = OPTIONS) 
 
     Examples
     --------
-    >>> in_options("n_threads", "must be an integer from 1 to 1024, got 5000")
-    '--threads: must be an integer from 1 to 1024, got 5000'
+    >>> in_options("workers", "must be an integer from 1 to 1024, got 5000")
+    '--workers: must be an integer from 1 to 1024, got 5000'
     >>> in_options("ids[3]", "is an empty string")
     '--ids, line 4: is an empty string'
     >>> in_options("where['year']['$gt']", "has no order")

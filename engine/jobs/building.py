@@ -271,6 +271,9 @@ def _closure(replicas: int | None) -> ClosureConfig:
 def _texts(embedder: TextEmbedder | None, chunk_tokens: int | None, overlap: int) -> Texts:
     if embedder is not None and not isinstance(embedder, TextEmbedder):
         raise ArgumentError("embedder", f"is {embedder!r}; pass a TextEmbedder, such as ramet.Embedder(...)")
+    if embedder is None and (chunk_tokens is not None or overlap):
+        name = "overlap" if chunk_tokens is None else "chunk_tokens"
+        raise ArgumentError(name, "goes with an embedder, which makes vectors of chunks of texts; pass one")
     texts = Texts(embedder, chunk_tokens, overlap)
     texts.check()
     return texts
@@ -285,8 +288,8 @@ def _shards(shards: int | None, ray: str | None, workers: int) -> int | None:
 
 def _place(out: str | Path) -> Path:
     path = Path(out).expanduser().absolute()
-    if not arguments.COLLECTION_NAME.fullmatch(path.name):
-        raise ArgumentError(
-            "out", f"{path.name!r} is no name of a collection: letters, digits, '.', '_' and '-', 128 at most"
-        )
+    arguments.collection_name(path.name, "out")
+    above = next(parent for parent in path.parents if parent.exists())
+    if not above.is_dir():
+        raise ArgumentError("out", f"{above} is a file; choose another place")
     return path

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ramet.engine.errors import ArgumentError
-from ramet.engine.jobs.inputs.blocks import Block, InputFile, failed
+from ramet.engine.jobs.inputs.blocks import Block, InputFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,5 +91,7 @@ def with_ids(files: Sequence[InputFile], ids: Path) -> NamedFile:
         raise ArgumentError("ids", f"{ids} cannot be read: {error.strerror}") from error
     n_rows = files[0].n_rows
     if n_rows is not None and n_lines != n_rows:
-        raise failed(ids, f"has {n_lines:,} ids for {n_rows:,} vectors of {files[0].path}; give one line to each")
+        raise ArgumentError(
+            "ids", f"{ids} has {n_lines:,} ids for {n_rows:,} vectors of {files[0].path}; give one line to each"
+        )
     return NamedFile(file=files[0], ids=ids)

@@ -48,6 +48,8 @@ def open_inputs(paths: Sequence[str | Path], options: InputOptions | None = None
                 documents.setdefault(root, []).append(name)
             elif path.absolute() not in found:
                 found[path.absolute()] = _opened(path, kind, chosen)
+    for root in documents:
+        _refuse_columns(root, chosen)
     needed({PurePosixPath(name).suffix.lower() for names in documents.values() for name in names})
     files = [*found.values(), *(open_folder(root, sorted(set(names))) for root, names in documents.items())]
     _refuse_mixed(files)
@@ -109,9 +111,19 @@ def _opened(path: Path, kind: str, options: InputOptions) -> InputFile:
     try:
         if kind == "jsonl":
             return open_lines(path, options)
-        return open_table(path, kind, options) if kind in ("parquet", "arrow") else open_array(path, kind)
+        if kind in ("parquet", "arrow"):
+            return open_table(path, kind, options)
+        _refuse_columns(path, options)
+        return open_array(path, kind)
     except OSError as error:
         raise failed(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _refuse_columns(path: Path, options: InputOptions) -> None:
+    """Refuse columns for a file that has none: nobody is to find out afterwards that they were passed over."""
+    for name in ("id_column", "vector_column", "text_column", "tenant_column", "metadata_columns"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(name, f"is given, and {path} has no columns; leave it out, or build from a table")
 
 
 def _refuse_mixed(files: list[InputFile]) -> None:
