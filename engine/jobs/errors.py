@@ -65,6 +65,17 @@ class JobMismatchError(JobError):
         )
 
 
+class JobLostError(JobError):
+    """Workers of a Ray cluster were lost, or it does not answer any more."""
+
+    def __init__(self, path: Path, problem: object) -> None:
+        self.path = path
+        super().__init__(
+            f"the Ray cluster could not do a part of the job in {path}: {problem}; what was done is kept: go on with "
+            "resume=True (--resume), with fewer workers or less memory each if a machine had too little of it"
+        )
+
+
 class JobOwnerError(JobError):
     """The directory of the job is not this user's own."""
 

@@ -116,6 +116,7 @@ def _begun(path: Path, task: Task, resume: bool) -> Iterator[Work]:
             asked = going_on(place, asked)
         else:  # what is there is left of a job that was removed, but not to its end
             place.wipe()
+        place.sweep_asides()
         place.put_json("job.json", asked)
         yield Work(place, task.plan)
     finally:

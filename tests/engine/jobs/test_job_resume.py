@@ -11,6 +11,7 @@ import pytest
 
 import ramet
 from ramet.engine.jobs import errors, stages
+from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.record_files import packed, unpacked
 from ramet.engine.jobs.shard_job import run_shard
 from tests.engine import world
@@ -234,3 +235,41 @@ def test_a_shard_is_left_after_a_unit_when_the_job_is_to_stop(tmp_path):
     assert not (known / "shard-0000" / "built").exists()
     build(tmp_path / "v.npy", place, resume=True, shards=2)
     assert opened(place).count() == 3000
+
+
+def test_what_killed_writers_have_left_is_removed(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    place = tmp_path / "db" / "a"
+    known = begun(tmp_path / "v.npy", place)
+    left = [known / "read.json.77-00.part", known / "read" / "00000-000000.vecs.78-01.part"]
+    for file in left:
+        file.write_bytes(b"torn")
+    begun(tmp_path / "v.npy", place, stage="group", resume=True)
+    assert known.exists()
+    assert not any(file.exists() for file in left)
+    build(tmp_path / "v.npy", place, resume=True)
+
+
+def test_writers_of_one_file_do_not_tear_it(tmp_path):
+    place, n = Place(tmp_path / "job"), 200
+    parts = [bytes([i]) * (1 << 16) for i in range(4)]
+
+    def write(part):
+        for _ in range(n):
+            place.put_bytes("file", part)
+
+    with ThreadPoolExecutor(5) as pool:
+        writers = [pool.submit(write, part) for part in parts]
+        while not all(one.done() for one in writers):
+            if place.has("file"):
+                assert (place.path / "file").read_bytes() in parts
+        for one in writers:
+            one.result()
+    assert [one.name for one in place.path.iterdir()] == ["file"]
+
+
+def test_a_write_that_fails_leaves_nothing_aside(tmp_path):
+    place = Place(tmp_path / "job")
+    with pytest.raises(TypeError):
+        place.put_bytes("file", [1])
+    assert list(place.path.iterdir()) == []
