@@ -15,6 +15,7 @@ from ramet.engine.jobs.errors import RejectedRecordError
 from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected, failed
 from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, put_bare
 from ramet.engine.jobs.stages import Stopped
 from ramet.engine.jobs.texts import Texts
@@ -127,6 +128,7 @@ class ReadStage:
                     "first_position": position + facts["first"],
                 })  # fmt: skip
             position += end["rows"]
+        refuse_too_many(sum(one["n"] for one in blocks) + n_bare, self._work.job["shards"])
         if any(not one["has_ids"] for one in blocks):
             longest = max(longest, len(str(position)))
         found = {

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.plan import MOST_ROWS, too_large_shard
 from ramet.engine.jobs.planting import Planted
 from ramet.engine.jobs.work import I64, Work, in_working_space, parts_of
 from ramet.index.nearby import assign_around
@@ -90,6 +91,9 @@ class SplitStage:
         for unit in range(self.n_units()):
             rows += work.place.get_array(f"{FOLDER}/{unit:06d}.leaves", np.uint32)
         edges = shard_edges(rows, work.job["shards"])
+        largest = max(int(rows[first:last].sum()) for first, last in pairwise(edges))
+        if largest > MOST_ROWS:
+            raise too_large_shard(largest)
         for shard, (first, last) in enumerate(pairwise(edges)):
             _begin(work, shard, leaves[first:last], (first, last), self.n_units())
         work.place.put_json("shards.json", [[int(a), int(b)] for a, b in pairwise(edges)])

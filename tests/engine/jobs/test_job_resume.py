@@ -12,6 +12,7 @@ import pytest
 import ramet
 from ramet.engine.jobs import errors, stages
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, unpacked
 from ramet.engine.jobs.shard_job import run_shard
 from tests.engine import world
@@ -273,3 +274,29 @@ def test_a_write_that_fails_leaves_nothing_aside(tmp_path):
     with pytest.raises(TypeError):
         place.put_bytes("file", [1])
     assert list(place.path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "shards", "problem"),
+    [
+        (2**31 - 1, None, None), (2**31, None, "at least 3 of them"), (2**31, 2, None), (2**31, 1, "more shards"),
+        (2**32 - 1, 3, None), (2**32, 100, "more than one job reads"), (2**32 - 1, 2, "more shards"),
+    ],
+)  # fmt: skip
+def test_more_records_than_have_numbers_are_refused(n, shards, problem):
+    if problem is None:
+        refuse_too_many(n, shards)
+    else:
+        with pytest.raises(errors.JobError, match=problem):
+            refuse_too_many(n, shards)
+
+
+def test_the_read_stage_refuses_too_many_records(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    place = tmp_path / "db" / "a"
+    known = begun(tmp_path / "v.npy", place, stage="read")
+    facts = json.loads((known / "read" / "00000-000000.json").read_bytes())
+    (known / "read" / "00000-000000.json").write_text(json.dumps({**facts, "n": 2**31}))
+    (known / "done" / "read").unlink()
+    with pytest.raises(errors.JobError, match="2,147,483,648 records"):
+        build(tmp_path / "v.npy", place, resume=True)
