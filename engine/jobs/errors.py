@@ -87,6 +87,17 @@ class JobOwnerError(JobError):
         )
 
 
+class JobReportError(JobError):
+    """A job was over already, and only its report cannot be read."""
+
+    def __init__(self, out: Path, file: Path, problem: object) -> None:
+        self.path = out
+        super().__init__(
+            f"the job is over, and {out} is complete; only its report {file} is missing or cannot be read: {problem}; "
+            "nothing is left to do"
+        )
+
+
 class JobRunningError(JobError):
     """Another process works at this job."""
 

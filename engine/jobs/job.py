@@ -76,6 +76,8 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
         A record cannot be taken, and ``on_error`` is "fail".
     CollectionExistsError
         There is a collection already.
+    JobReportError
+        The job was over already, and its report cannot be read.
     StorageError
         The disk is full, or files may not be written. The job can be resumed.
     """
@@ -94,7 +96,7 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
             if task.shards is not None:
                 gather_shards(work)
             report = report_of(work)
-            write_report(report, task.out)
+            write_report(report, work.place, task.out)
             publish(work.place, task.out)
     return report
 
