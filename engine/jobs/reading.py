@@ -225,7 +225,8 @@ def _record(block: Block, i: int) -> dict[str, Any]:
 
 def _write_contents(place: Place, name: str, block: Block, chosen: list[int]) -> None:
     """Documents, metadata and token codes, a record behind the other."""
-    columns = (block.texts, block.metadata, block.tokens)
-    parts = [packed(*(None if column is None else column[i] for column in columns)) for i in chosen]
+    nothing = [None] * len(block)
+    texts, metadata, tokens = block.texts or nothing, block.metadata or nothing, block.tokens or nothing
+    parts = [packed(texts[i], metadata[i], tokens[i]) for i in chosen]
     place.put_bytes(f"read/{name}.contents", b"".join(parts))
     place.put_array(f"read/{name}.content_ends", np.cumsum([len(one) for one in parts], dtype=np.int64))
