@@ -65,6 +65,17 @@ class JobMismatchError(JobError):
         )
 
 
+class JobLostError(JobError):
+    """Workers of a Ray cluster were lost, or it does not answer any more."""
+
+    def __init__(self, path: Path, problem: object) -> None:
+        self.path = path
+        super().__init__(
+            f"the Ray cluster could not do a part of the job in {path}: {problem}; what was done is kept: go on with "
+            "resume=True (--resume), with fewer workers or less memory each if a machine had too little of it"
+        )
+
+
 class JobOwnerError(JobError):
     """The directory of the job is not this user's own."""
 
@@ -73,6 +84,17 @@ class JobOwnerError(JobError):
         super().__init__(
             f"{path} is where the job would work, and it belongs to another user or is no directory; remove it, or "
             "choose another place for the collection"
+        )
+
+
+class JobReportError(JobError):
+    """A job was over already, and only its report cannot be read."""
+
+    def __init__(self, out: Path, file: Path, problem: object) -> None:
+        self.path = out
+        super().__init__(
+            f"the job is over, and {out} is complete; only its report {file} is missing or cannot be read: {problem}; "
+            "nothing is left to do"
         )
 
 

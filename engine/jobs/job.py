@@ -76,6 +76,8 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
         A record cannot be taken, and ``on_error`` is "fail".
     CollectionExistsError
         There is a collection already.
+    JobReportError
+        The job was over already, and its report cannot be read.
     StorageError
         The disk is full, or files may not be written. The job can be resumed.
     """
@@ -94,7 +96,7 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
             if task.shards is not None:
                 gather_shards(work)
             report = report_of(work)
-            write_report(report, task.out)
+            write_report(report, work.place, task.out)
             publish(work.place, task.out)
     return report
 
@@ -116,6 +118,7 @@ def _begun(path: Path, task: Task, resume: bool) -> Iterator[Work]:
             asked = going_on(place, asked)
         else:  # what is there is left of a job that was removed, but not to its end
             place.wipe()
+        place.sweep_asides()
         place.put_json("job.json", asked)
         yield Work(place, task.plan)
     finally:

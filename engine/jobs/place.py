@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import stat
 from pathlib import Path
@@ -16,9 +17,14 @@ from ramet.storage.format import WRITER_LOCK
 
 Array = npt.NDArray[Any]
 
+ASIDE = ".part"
+"""Ending of a file that is being written."""
+
 
 class Place:
     """Files of a job by name; every one is written aside, made durable and renamed.
+
+    No two writers have one name aside: a task of a cluster that was given up may still be at work.
 
     Parameters
     ----------
@@ -36,6 +42,11 @@ class Place:
             if entry.name != WRITER_LOCK:
                 self.drop(entry.name)
 
+    def sweep_asides(self) -> None:
+        """Remove what writers that were killed have left aside."""
+        for path in self.path.rglob(f"*{ASIDE}"):
+            path.unlink(missing_ok=True)
+
     def of(self, name: str) -> Path:
         """Path of a file; folders in the name are made."""
         path = self.path / name
@@ -49,14 +60,18 @@ class Place:
     def put_bytes(self, name: str, *parts: Any) -> None:
         """Write a file of the bytes of some buffers, one behind the other."""
         path = self.of(name)
-        aside = path.with_name(f"{path.name}.part")
-        with open(aside, "wb", buffering=0) as file:
-            for part in parts:
-                rest = memoryview(part).cast("B") if len(part) else memoryview(b"")
-                while len(rest):
-                    rest = rest[file.write(rest[: 1 << 28]) :]
-            os.fdatasync(file.fileno())
-        os.rename(aside, path)
+        aside = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
+        try:
+            with open(aside, "xb", buffering=0) as file:
+                for part in parts:
+                    rest = memoryview(part).cast("B") if len(part) else memoryview(b"")
+                    while len(rest):
+                        rest = rest[file.write(rest[: 1 << 28]) :]
+                os.fdatasync(file.fileno())
+            os.rename(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)  # whoever is killed leaves it, and the next one who works here removes it
+            raise
 
     def put_array(self, name: str, array: Array) -> None:
         """Write an array without any header; whoever reads it knows its dtype."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ramet.engine.errors import ArgumentError
+from ramet.engine.jobs.errors import JobError
 from ramet.engine.settings import Settings
 from ramet.index import defaults
 from ramet.index.assign import ClosureConfig
@@ -32,6 +33,12 @@ COPIES_OF_BLOCK = 5
 
 TEXTS_TOGETHER = 256
 """Documents of a block."""
+
+MOST_ROWS = (1 << 31) - 1
+"""Rows of a collection in one piece, and of a shard: the highest bit of a row's number says that it is a copy."""
+
+MOST_READ = (1 << 32) - 1
+"""Records that a job reads, as it numbers them by 32 bits."""
 
 WATCH_S = 0.05
 """How often the memory is looked at, in seconds."""
@@ -169,6 +176,37 @@ class Plan:
 def taken_bytes() -> int:
     """Memory that a process with all libraries loaded takes before it has any data."""
     return 260 << 20
+
+
+def refuse_too_many(n: int, shards: int | None) -> None:
+    """Refuse more records than row numbers have room for.
+
+    Parameters
+    ----------
+    n : int
+        Records read, those without a vector included.
+    shards : int, optional
+        Shards to make; None: a collection in one piece.
+
+    Raises
+    ------
+    JobError
+    """
+    if shards is None:
+        if n > MOST_ROWS:
+            raise JobError(
+                f"{n:,} records are more than a collection in one piece holds ({MOST_ROWS:,}); make one of shards, at "
+                f"least {-(-n // MOST_ROWS) + 1} of them (shards, --shards), in a new job"
+            )
+    elif n > MOST_READ:
+        raise JobError(f"{n:,} records are more than one job reads ({MOST_READ:,}); build a collection of each part")
+    elif n > shards * MOST_ROWS:
+        raise too_large_shard(-(-n // shards))
+
+
+def too_large_shard(n: int) -> JobError:
+    """The error of a shard with more records than one holds."""
+    return JobError(f"a shard would have {n:,} records, and holds {MOST_ROWS:,}; begin a new job with more shards")
 
 
 class Peak:

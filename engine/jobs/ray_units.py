@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ramet.engine.builder import one_blas_thread
 from ramet.engine.errors import ArgumentError, MissingPackageError
 from ramet.engine.jobs.assigning import AssignStage
 from ramet.engine.jobs.cells import CellStage
+from ramet.engine.jobs.errors import JobLostError
 from ramet.engine.jobs.filling import FillStage
 from ramet.engine.jobs.grouping import GroupStage
 from ramet.engine.jobs.rows import RowStage
@@ -64,6 +66,8 @@ class RayUnits:
     ArgumentError
         There is no cluster at the address, or no machine with so much memory.
     MissingPackageError
+
+    Calling it raises what a unit raises, and JobLostError when Ray itself fails.
     """
 
     def __init__(self, address: str, workers: int, memory: int) -> None:
@@ -98,6 +102,38 @@ class RayUnits:
                     waiting.append(self._run.remote(str(work.place.path), stage.name, left.pop(0), begun))
                 done, waiting = self._ray.wait(waiting, num_returns=1)
                 yield from self._ray.get(done)
+        except self._ray.exceptions.RayTaskError as error:
+            raise cause_of(error, work.place.path) from error
+        except self._ray.exceptions.RayError as error:
+            raise JobLostError(work.place.path, _first_line(error)) from error
         finally:
+            self._end(waiting)
+
+    def _end(self, waiting: list[Any]) -> None:
+        """Cancel tasks, and wait until none of them writes any more: the job's lock is given free after this."""
+        with suppress(self._ray.exceptions.RayError):
             for one in waiting:
                 self._ray.cancel(one)
+            if waiting:
+                self._ray.wait(waiting, num_returns=len(waiting))
+
+
+def cause_of(error: Any, path: Path) -> BaseException:
+    """What went wrong inside a task, as if it had been in this process: a `RayTaskError` holds it.
+
+    Parameters
+    ----------
+    error : ray.exceptions.RayTaskError
+    path : Path
+        The job's directory.
+    """
+    cause = error.cause
+    if isinstance(cause, Exception) and not type(cause).__module__.startswith("ray."):
+        return cause
+    return JobLostError(path, _first_line(cause))
+
+
+def _first_line(error: object) -> str:
+    """The kind of an error of Ray, and the first line of its text: what follows are tracebacks."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -15,6 +15,7 @@ from ramet.engine.jobs.errors import RejectedRecordError
 from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected, failed
 from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, put_bare
 from ramet.engine.jobs.stages import Stopped
 from ramet.engine.jobs.texts import Texts
@@ -128,6 +129,7 @@ class ReadStage:
                     "first_position": position + facts["first"],
                 })  # fmt: skip
             position += end["rows"]
+        refuse_too_many(sum(one["n"] for one in blocks) + n_bare, self._work.job["shards"])
         if any(not one["has_ids"] for one in blocks):
             longest = max(longest, len(str(position)))
         found = {
@@ -224,9 +226,8 @@ def _record(block: Block, i: int) -> dict[str, Any]:
 
 def _write_contents(place: Place, name: str, block: Block, chosen: list[int]) -> None:
     """Documents, metadata and token codes, a record behind the other."""
-    none = [None] * len(block)
-    columns = zip(block.texts or none, block.metadata or none, block.tokens or none, strict=True)
-    packs = [packed(text, metadata, tokens) for text, metadata, tokens in columns]
-    parts = [packs[i] for i in chosen]
+    nothing = [None] * len(block)
+    texts, metadata, tokens = block.texts or nothing, block.metadata or nothing, block.tokens or nothing
+    parts = [packed(texts[i], metadata[i], tokens[i]) for i in chosen]
     place.put_bytes(f"read/{name}.contents", b"".join(parts))
     place.put_array(f"read/{name}.content_ends", np.cumsum([len(one) for one in parts], dtype=np.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
+from ramet.engine.jobs.errors import JobReportError
 from ramet.engine.jobs.page import page_of
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.placing import Places
 from ramet.engine.jobs.planting import Planted
 from ramet.engine.jobs.splitting import name_of
 from ramet.engine.jobs.work import I64, Work
+from ramet.storage.paths import sync_directory
 
 LENGTH_STEPS = (1, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096)
 """Lengths at which the bars of the histogram begin."""
@@ -140,14 +143,26 @@ def files_of(out: Path) -> tuple[Path, Path]:
 
 
 def read_report(out: Path) -> JobReport:
-    """The report that `write_report` wrote."""
-    found = json.loads(files_of(out)[0].read_text("utf8"))
-    pairs = {name: [tuple(one) for one in found[name]] for name in ("lengths", "curve")}
-    return JobReport(**{**found, **pairs})
+    """The report that `write_report` wrote.
+
+    Raises
+    ------
+    JobReportError
+        It is gone, or no report.
+    """
+    file = files_of(out)[0]
+    try:
+        found = json.loads(file.read_text("utf8"))
+        pairs = {name: [tuple(one) for one in found[name]] for name in ("lengths", "curve")}
+        return JobReport(**{**found, **pairs})
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise JobReportError(out, file, error) from error
 
 
-def write_report(report: JobReport, out: Path) -> None:
-    """Write both forms beside the collection."""
-    as_json, as_page = files_of(out)
-    as_json.write_text(json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n", "utf8")
-    as_page.write_text(page_of(report.to_dict()), "utf8")
+def write_report(report: JobReport, place: Place, out: Path) -> None:
+    """Write both forms beside the collection, each aside in the job's directory at first."""
+    as_json = json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n"
+    for path, text in zip(files_of(out), (as_json, page_of(report.to_dict())), strict=True):
+        place.put_bytes("report", text.encode())
+        os.rename(place.path / "report", path)
+    sync_directory(out.parent)

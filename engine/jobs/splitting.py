@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.plan import MOST_ROWS, too_large_shard
 from ramet.engine.jobs.planting import Planted
 from ramet.engine.jobs.work import I64, Work, in_working_space, parts_of
 from ramet.engine.sharded.operations import cut
@@ -105,6 +106,9 @@ class SplitStage:
             rows += work.place.get_array(f"{FOLDER}/{unit:06d}.leaves", np.uint32)
         together = self.leaves_together
         edges = shard_edges(rows, work.job["shards"], together)
+        largest = max(int(rows[first:last].sum()) for first, last in pairwise(edges))
+        if largest > MOST_ROWS:
+            raise too_large_shard(largest)
         for shard, (first, last) in enumerate(pairwise(edges)):
             groups = first // together, -(-last // together)
             _begin(work, shard, leaves[first:last], {"folder": FOLDER, "groups": groups, "files": self.n_units()})

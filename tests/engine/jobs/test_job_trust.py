@@ -16,7 +16,7 @@ from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, unpacked
 from ramet.engine.jobs.shard_job import run_shard
 from tests.engine import world
-from tests.engine.jobs.job_world import opened, records_of, write_jsonl
+from tests.engine.jobs.job_world import left_over, opened, records_of, write_jsonl
 from tests.engine.word_tokens import WordTokens
 
 N, DIM = 400, 8
@@ -300,3 +300,37 @@ def test_the_read_stage_refuses_too_many_records(tmp_path):
     (known / "done" / "read").unlink()
     with pytest.raises(errors.JobError, match="2,147,483,648 records"):
         build(tmp_path / "v.npy", place, resume=True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff", b"[1]"])
+def test_a_job_that_is_over_says_that_only_its_report_is_missing(tmp_path, content):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    place = tmp_path / "db" / "a"
+    report = build(tmp_path / "v.npy", place)
+    known = place.with_name(".build-a")
+    known.mkdir()
+    (known / "over").write_text("true")
+    assert build(tmp_path / "v.npy", place, resume=True) == report
+    known.mkdir()
+    (known / "over").write_text("true")
+    if content is None:
+        (tmp_path / "db" / "a.build.json").unlink()
+    else:
+        (tmp_path / "db" / "a.build.json").write_bytes(content)
+    with pytest.raises(errors.JobReportError, match="the job is over"):
+        build(tmp_path / "v.npy", place, resume=True)
+    assert left_over(place) == []
+    assert opened(place).count() == N
+
+
+def test_a_report_replaces_an_older_one_whole(tmp_path):
+    np.save(tmp_path / "v.npy", world.vectors(N, DIM))
+    place = tmp_path / "db" / "a"
+    place.parent.mkdir()
+    older = tmp_path / "db" / "a.build.json"
+    older.write_text("older")
+    os.link(older, tmp_path / "kept")
+    report = build(tmp_path / "v.npy", place)
+    assert (tmp_path / "kept").read_text() == "older"
+    assert json.loads(older.read_text("utf8")) == json.loads(json.dumps(report.to_dict()))
+    assert left_over(place) == []
