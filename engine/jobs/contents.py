@@ -25,9 +25,6 @@ from ramet.storage.compact import compact
 from ramet.storage.store import Store
 from ramet.storage.writer import Writer
 
-ROWS_TOGETHER = 16_384
-"""Rows of a transaction."""
-
 AT = "job"
 """META entry while the stage runs: transactions that are behind it."""
 
@@ -57,7 +54,17 @@ class ContentStage:
 
     @cached_property
     def _n_stretches(self) -> int:
-        return -(-self._work.n_rows // ROWS_TOGETHER)
+        return -(-self._work.n_rows // self._together)
+
+    @cached_property
+    def _together(self) -> int:
+        """Rows of a transaction, by the longest documents of a block; the same as long as the job lasts."""
+        work, name = self._work, "kept/contents"
+        if not work.place.has(name):
+            files = ((work.source.path / f"read/{block.name}.contents", block.n) for block in work.blocks if block.n)
+            longest = max((file.stat().st_size // n for file, n in files if file.exists()), default=0)
+            work.place.put_json(name, work.plan.content_rows(longest))
+        return int(work.place.get_json(name))
 
     @property
     def _is_first(self) -> bool:
@@ -78,7 +85,7 @@ class ContentStage:
 
     def weight(self, unit: int) -> int:
         """Rows of a stretch."""
-        return max(0, min(ROWS_TOGETHER, self._work.n_rows - unit * ROWS_TOGETHER))
+        return max(0, min(self._together, self._work.n_rows - unit * self._together))
 
     def run(self, unit: int) -> None:
         """Enter a stretch, or one of the last two steps."""
@@ -101,8 +108,8 @@ class ContentStage:
     def _enter(self, writer: Writer, unit: int) -> None:
         """Contents of a stretch of rows."""
         work = self._work
-        first = unit * ROWS_TOGETHER
-        rows = self._rows_read(first, min(first + ROWS_TOGETHER, work.n_rows))
+        first = unit * self._together
+        rows = self._rows_read(first, min(first + self._together, work.n_rows))
         found = contents_of(work, rows)
         if unit == 0 and self._identity is not None:
             writer.set_meta(MODEL, self._identity)

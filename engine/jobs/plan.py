@@ -30,6 +30,15 @@ MOST_READ_BYTES = 80 << 20
 COPIES_OF_BLOCK = 5
 """Times that a unit holds its vectors: as read, in float32, sorted, and what comes out."""
 
+COPIES_OF_CONTENT = 8
+"""Times that a transaction holds the documents that it enters: as read, in words, and what finds them."""
+
+CONTENTS_TOGETHER = 16_384
+"""Rows of such a transaction, at most."""
+
+LEAST_ROWS = 32
+"""Rows that are handled together even where they are very large."""
+
 TEXTS_TOGETHER = 256
 """Documents of a block."""
 
@@ -148,18 +157,29 @@ class Plan:
                 f"{self.memory / 1e6:,.0f} MB is too little for {n_rows:,} records of {self.settings.dim} dimensions; "
                 f"give at least {least / 1e6:,.0f} MB, or fewer workers",
             )
-        return int(max(256, block // wide))
+        return int(max(LEAST_ROWS, block // wide))
 
-    def read_rows(self, texts: bool) -> int:
+    def read_rows(self, texts: bool, beside: int) -> int:
         """Rows of an input that are read together; the blocks of a job stay the same when it is resumed.
 
-        Of texts few, as they take long and become several chunks each.
+        Of texts that are to be embedded few, as they take long and become several chunks each.
+
+        Parameters
+        ----------
+        texts : bool
+            They are to be embedded.
+        beside : int
+            Bytes of a row beside its vector, on average.
         """
-        if texts:
-            return TEXTS_TOGETHER
-        wide = 4 * self.settings.dim + 64
+        wide = 4 * self.settings.dim + 64 + beside
         left = (self.memory - taken_bytes() - OTHER_BYTES) // (COPIES_OF_BLOCK * self.workers)
-        return int(max(256, min(left, MOST_READ_BYTES) // wide))
+        rows = int(max(LEAST_ROWS, min(left, MOST_READ_BYTES) // wide))
+        return min(rows, TEXTS_TOGETHER) if texts else rows
+
+    def content_rows(self, length: int) -> int:
+        """Rows whose documents and metadata, of ``length`` bytes on average, are entered in one transaction."""
+        left = (self.memory - taken_bytes() - OTHER_BYTES) // COPIES_OF_CONTENT
+        return int(max(LEAST_ROWS, min(left // max(1, length), CONTENTS_TOGETHER)))
 
     def sample_rows(self, n_rows: int) -> int:
         """Rows of the sample that the groups are made from."""

@@ -15,6 +15,7 @@ from ramet.engine.jobs.errors import RejectedRecordError
 from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected, failed
 from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.row_bytes import bytes_beside_vectors
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
 
@@ -51,7 +52,7 @@ class ReadStage:
         place = self._work.place
         if not place.has("kept/read"):
             only_texts = any("texts" in file.has and "vectors" not in file.has for file in self._files)
-            place.put_json("kept/read", self._work.plan.read_rows(only_texts))
+            place.put_json("kept/read", self._work.plan.read_rows(only_texts, bytes_beside_vectors(self._files)))
         return int(place.get_json("kept/read"))
 
     def prepare(self) -> None:
