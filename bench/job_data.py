@@ -1,4 +1,4 @@
-"""Files for build jobs: 96 columns of the synthetic mixture, as many rows as one wants, every size a prefix of the next."""
+"""Files for build jobs: 96 columns of the synthetic mixture, any number of rows, every size a prefix of the next."""
 
 import os
 from pathlib import Path

@@ -1,12 +1,13 @@
 """Processes of build jobs that are watched: their events, their temporary files, and their end."""
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ POLL_S = 0.002
 
 
 class Process:
-    """A child that runs a job of kind `kind`, with a file of its events. A context manager: the child does not outlive it.
+    """A child that runs a job, with a file of its events. A context manager, which the child does not outlive.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ class Sampler:
 def temporary_bytes(folder: Path) -> int:
     """Return the bytes on disk under a job's directory, less those of the collection (and shards) it is making."""
     total = 0
-    for path in folder.rglob("*") if folder.exists() else ():
+    for path in _files_in(folder):
         if "out" in path.relative_to(folder).parts[:2]:
             continue
         try:
@@ -177,3 +178,9 @@ def temporary_bytes(folder: Path) -> int:
             continue
         total += found.st_blocks * 512 if path.is_file() else 0
     return total
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Everything below a folder from which things go while they are listed."""
+    for top, _, names in os.walk(folder):  # passes over what is gone
+        yield from (Path(top) / name for name in names)

@@ -66,7 +66,9 @@ def _sharded(path: Path, folder: Path, workers: int, given: Conditions) -> dict[
 
 def _workers(rows: int, workers: int, several: list[dict[str, Any]]) -> dict[str, Any]:
     spent = {
-        one["stage"]: median(x["seconds"] for run in several for x in run["report"]["stages"] if x["stage"] == one["stage"])
+        one["stage"]: median(
+            x["seconds"] for run in several for x in run["report"]["stages"] if x["stage"] == one["stage"]
+        )
         for one in several[0]["report"]["stages"]
     }
     return {
@@ -150,8 +152,8 @@ def _recall(path: Path, given: Conditions) -> dict[str, Any]:
             recalls[name] = exact.recall(rows, dataset.base, dataset.queries, job_data.METRIC, truth, given.k)
             latencies[name] = p50_us(docs, dataset.queries, given.k)
     return {
-        "kind": "recall", "rows": len(dataset.base), "shards": SHARDS, "target": RECALL, "recall_shards": recalls["shards"],
-        "recall_single": recalls["single"], "points": 100 * (recalls["single"] - recalls["shards"]),
+        "kind": "recall", "rows": len(dataset.base), "shards": SHARDS, "target": RECALL,
+        "recall_shards": recalls["shards"], "recall_single": recalls["single"],
+        "points": 100 * (recalls["single"] - recalls["shards"]),
         "p50_shards_us": latencies["shards"], "p50_single_us": latencies["single"],
     }  # fmt: skip
-

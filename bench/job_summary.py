@@ -63,7 +63,9 @@ def _size_targets(lines: Lines) -> list[str]:
         out.append(f"  recall up to {best:.4f} (target: {RECALL:g} reachable)")
     for one in of(lines, "compared"):
         rows = f"{one['memory_rows']:,}"
-        out.append(f"  time a record {one['ratio']:.2f} times that of the build in memory of {rows} (target <= {RATIO})")
+        out.append(
+            f"  time a record {one['ratio']:.2f} times that of the build in memory of {rows} (target <= {RATIO})"
+        )
     return out
 
 

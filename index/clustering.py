@@ -33,6 +33,9 @@ R = TypeVar("R")
 LabelArray = npt.NDArray[np.int32]
 Progress = Callable[[float], None]
 
+TILE_ROWS = 256
+"""Points of a product in `assign_steadily`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
@@ -106,6 +109,20 @@ def assign(
     if penalties is not None:
         squares -= penalties[labels]
     return labels, np.maximum(squares, 0.0, dtype=np.float32)
+
+
+def assign_steadily(points: FloatArray, centres: FloatArray) -> LabelArray:
+    """Nearest centre of each point, int32 (n,): the same for a point whatever other points there are.
+
+    The last bits of a matrix product depend on its shape, so all products here have one shape. For work that is cut by
+    the memory that there is, and whose result is not to depend on that.
+    """
+    labels, tile = np.empty(len(points), np.int32), np.zeros((TILE_ROWS, points.shape[1]), np.float32)
+    for first in range(0, len(points), TILE_ROWS):
+        part = points[first : first + TILE_ROWS]
+        tile[: len(part)] = part
+        labels[first : first + TILE_ROWS] = assign(tile, centres)[0][: len(part)]
+    return labels
 
 
 def means(points: FloatArray, labels: LabelArray, k: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

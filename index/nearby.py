@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.index import defaults
-from ramet.index.clustering import LabelArray, assign, means, split_members
+from ramet.index.clustering import LabelArray, assign_steadily, means, split_members
 from ramet.index.kernels.nearby import assign_nearby
 from ramet.index.kernels.plan import L2
 from ramet.index.navigate import GroupNavigator
@@ -86,7 +86,7 @@ def assign_around(
     -------
     cells : int32 array (n, replicas), counts : int32 array (n,)
     """
-    labels = cells[assign(points, centroids[cells])[0]].astype(np.int32)
+    labels = cells[assign_steadily(points, centroids[cells])].astype(np.int32)
     found, counts = np.zeros((len(points), replicas), np.int32), np.empty(len(points), np.int32)
     assign_nearby(
         points, labels, near, centroids, defaults.ASSIGN_CANDIDATES, defaults.CLOSURE, replicas, found, counts

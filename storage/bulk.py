@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ramet.storage import catalog, records, tenants
 from ramet.storage.compact_catalog import WORK, Building
 from ramet.storage.compact_files import new_file
+from ramet.storage.errors import SYSTEM_ERRORS, translated
 from ramet.storage.field_keys import CHUNK_BITS, CHUNK_KEY, spanned
 from ramet.storage.format import (
     BLOCK_ROWS,
@@ -161,7 +162,12 @@ def _read_all(fd: int, offset: int, n_bytes: int) -> bytearray:
 
 
 def write_catalog(directory: Path, tables: BulkTables) -> None:
-    """Write the catalog, from nothing: whatever a call before left is removed."""
+    """Write the catalog, from nothing: whatever a call before left is removed.
+
+    Raises
+    ------
+    StorageFullError, StorageError
+    """
     (directory / CATALOG).unlink(missing_ok=True)
     work = directory / WORK
     shutil.rmtree(work, ignore_errors=True)
@@ -180,6 +186,8 @@ def write_catalog(directory: Path, tables: BulkTables) -> None:
             building.put([catalog.LONG_IDS + catalog.U32_KEY.pack(row)], [name_bytes])
         _put_rest(building, tables)
         building.finish(directory / CATALOG, TXN)
+    except SYSTEM_ERRORS as error:
+        raise translated(error, directory) from error  # while what shows that the disk is full is still there
     finally:
         building.close()
     sync_directory(directory)

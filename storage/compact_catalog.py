@@ -12,6 +12,7 @@ from ramet.storage import catalog, lmdbfile, records, tenants
 from ramet.storage.compact_fields import write_fields
 from ramet.storage.compact_files import Lists, Source, check_blocks, new_file, write_lists, write_slots, write_vectors
 from ramet.storage.compact_terms import put_terms
+from ramet.storage.errors import SYSTEM_ERRORS, translated
 from ramet.storage.format import CATALOG, POSTINGS, ROWS, SUMS_ROWS, SUMS_VECTORS, VECTORS, concatenated
 from ramet.storage.reader import I64
 from ramet.storage.renumber import TOGETHER, in_pieces, new_rows
@@ -94,6 +95,8 @@ def write_collection(source: Source, directory: Path, txn: int) -> catalog.Heade
         for file in files:
             file.sync()
         building.finish(directory / CATALOG, txn)
+    except SYSTEM_ERRORS as error:
+        raise translated(error, directory) from error  # while what shows that the disk is full is still there
     finally:
         for file in files:
             file.close()

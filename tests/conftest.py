@@ -67,11 +67,16 @@ def run(capsys):
 
 @pytest.fixture
 def only_json(run):
-    """Run with --json: stdout must be one document."""
+    """Run with --json: stdout must be one document; of a build, events, of which the last one says what was built."""
 
     def call(*argv):
         code, out, err = run(*argv, "--json")
         assert code == 0, err
-        return json.loads(out)
+        if argv[0] != "build":
+            return json.loads(out)
+        *stages, built = map(json.loads, out.splitlines())
+        assert stages and {one["event"] for one in stages} == {"stage"}
+        assert built.pop("event") == "built"
+        return built
 
     return call

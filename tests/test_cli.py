@@ -11,9 +11,9 @@ import pytest
 import typer.main
 
 import ramet
-from ramet import BuildReport, CurvePoint
+from ramet import BuildReport, CurvePoint, JobEvent
 from ramet.api.cli.app import app, main
-from ramet.api.cli.build import show_report, stored_dtype
+from ramet.api.cli.build import show_report
 from ramet.api.cli.demo_measure import Examiner, kth_cosines, normalised
 from ramet.api.cli.demo_words import MissingDemoDataError, read_words, take_queries
 from ramet.api.cli.errors import OPTIONS
@@ -95,8 +95,8 @@ def test_build_with_json_resolves_automatic_codes(only_json, tmp_path, dtype, co
     assert document["codes"] == codes == only_json("stats", tmp_path / "db" / "v")["codes"]
 
 
-def test_build_takes_list_size_replicas_and_navigation(only_json, data, tmp_path):
-    command = ["build", data / "vectors.npy", "--replicas", "1", "--navigation", "hnsw"]
+def test_build_takes_list_size_and_replicas(only_json, data, tmp_path):
+    command = ["build", data / "vectors.npy", "--replicas", "1"]
     reports = [
         only_json(*command, "--list-size", size, "--out", tmp_path / "db" / f"v{size}")["report"]
         for size in ("16", "128")
@@ -149,13 +149,55 @@ def test_build_into_other_files_does_not_advise_to_delete_them(run, data, tmp_pa
 
 
 def test_an_error_after_the_bars_appeared_stands_alone(run, data, tmp_path, monkeypatch):
-    def fail(self, vectors, *, progress, **options):
-        progress("cluster", 0.5)
+    def fail(task, *, resume, told):
+        told(JobEvent(stage="read", done=1, total=2, seconds=0.1))
         raise OSError(28, "No space left on device", "postings.bin")
 
-    monkeypatch.setattr("ramet.engine.collection.Collection.build", fail)
+    monkeypatch.setattr("ramet.engine.jobs.building.run_job", fail)
     code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "v")
     assert (code, out, err) == (2, "", "ramet: postings.bin: No space left on device\n")
+
+
+def test_a_build_that_is_interrupted_says_how_to_go_on(run, data, tmp_path, monkeypatch):
+    def interrupt(task, *, resume, told):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ramet.engine.jobs.building.run_job", interrupt)
+    code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "v")
+    assert (code, out) == (130, "")
+    assert "--resume goes on from here" in err
+
+
+def test_a_dry_run_says_what_a_build_would_take_and_writes_nothing(run, data, tmp_path):
+    code, out, err = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", "--dry-run")
+    assert code == 0, err
+    assert f"{N:,} records of {DIM} dimensions" in out and "Memory:" in out and "Disk:" in out and "Time:" in out
+    assert not (tmp_path / "db").exists()
+    code, out, _ = run("build", data / "vectors.npy", "--out", tmp_path / "db" / "v", "--dry-run", "--json")
+    assert json.loads(out)["n_records"] == N
+
+
+def test_build_takes_several_inputs_and_patterns(only_json, data, tmp_path):
+    vectors = np.load(data / "vectors.npy")
+    for i in range(3):
+        np.save(tmp_path / f"part-{i}.npy", vectors[i * 200 : (i + 1) * 200])
+    place = tmp_path / "db" / "v"
+    report = only_json("build", tmp_path / "part-*.npy", "--out", place)["report"]
+    assert report["n_records"] == 600 and [one["rows"] for one in report["inputs"]] == [200] * 3
+    found = only_json("query", place, "--like", "450", "-k", "1")["results"][0][0]
+    assert found["id"] == "450"
+
+
+def test_records_that_cannot_be_taken_end_a_build_or_are_counted(run, only_json, tmp_path):
+    vectors = np.ones((50, 4), np.float32)
+    vectors[7, 2] = np.nan
+    np.save(tmp_path / "v.npy", vectors)
+    code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v")
+    assert (code, out) == (2, "") and "v.npy, row 7: not_finite" in err and "--on-error skip" in err
+    code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--on-error", "skip")
+    assert code == 2 and "--resume" in err
+    report = only_json("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "w", "--on-error", "skip")["report"]
+    assert (report["n_records"], report["reasons"]) == (49, {"not_finite": 1})
 
 
 def test_a_build_that_fails_leaves_no_collection(run, data, tmp_path):
@@ -184,12 +226,12 @@ def test_build_keeps_integer_vectors_as_they_are(only_json, tmp_path):
         (["--dtype", "int8", "--codes", "sq8"], "codes"),
         (["--ids", "nowhere.txt"], "nowhere.txt: no such file"),
         (["--seed", "-1"], "--seed: must be"),
-        (["--threads", "-1"], "--threads"),
-        (["--threads", "5000"], "--threads: must be an integer"),
+        (["--workers", "-1"], "--workers"),
+        (["--memory", "much"], "--memory: is 'much'"),
+        (["--memory", "1MB"], "--memory: 1 MB is too little"),
         (["--list-size", "0"], "--list-size"),
         (["--list-size", "200000"], "--list-size: must be"),
         (["--replicas", "99"], "--replicas: must be"),
-        (["--navigation", "map"], "'--navigation'"),
         (["--tenant", ""], "--tenant: is an empty string"),
         (["--ids", __file__], f"--ids: {len(Path(__file__).read_text('utf-8').splitlines())} ids for 600"),
         (["--out", "nowhere/-x"], "--out: '-x' is not a collection name"),
@@ -447,14 +489,6 @@ def test_npy_files_that_hold_no_vectors_are_refused(tmp_path):
     for name in ("objects", "cube", "words", "archive", "text", "empty", "cut", "missing"):
         with pytest.raises(InputError, match=name):
             read_npy(tmp_path / f"{name}.npy")
-
-
-@pytest.mark.parametrize(
-    ("given", "stored"),
-    [("float64", "float32"), ("float16", "float16"), (">f4", "float32"), ("int64", "float32"), ("int8", "int8")],
-)
-def test_element_type_of_a_file_is_kept_where_it_can_be(given, stored):
-    assert stored_dtype(np.zeros((2, 3), given)) == stored
 
 
 def test_ids_are_lines_and_nothing_else_ends_a_line(tmp_path):

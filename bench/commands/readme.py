@@ -1,11 +1,21 @@
-"""``python -m bench readme``: fill the marked blocks of README.md with tables made from bench/results."""
+"""``python -m bench readme``: fill the marked blocks of README.md and docs/scale.md with tables from bench/results."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import filter_readme, machine, rag_readme, records, server_readme, summary, tenant_readme, text_readme
+from bench import (
+    filter_readme,
+    machine,
+    rag_readme,
+    records,
+    scale_doc,
+    server_readme,
+    summary,
+    tenant_readme,
+    text_readme,
+)
 from bench.child import ROOT
 
 START = "<!-- bench:ann:start -->"
@@ -15,9 +25,10 @@ NONE = "No results yet: `python -m bench ann --dataset glove100` makes some."
 
 def register(subparsers: Any) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("readme", help="write the figures of bench/results into README.md")
+    parser = subparsers.add_parser("readme", help="write the figures of bench/results into README.md and docs/scale.md")
     parser.add_argument("--results", type=Path, default=records.RESULTS, help="folder to read (default bench/results)")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="file to fill")
+    parser.add_argument("--scale", type=Path, default=ROOT / "docs" / "scale.md", help="file to fill with build jobs")
     parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 when the block is stale")
     parser.set_defaults(run=run)
 
@@ -28,11 +39,18 @@ def run(args: argparse.Namespace) -> int:
     new = filled(old, block(args.results))
     for part in (tenant_readme, filter_readme, text_readme, rag_readme, server_readme):
         new = filled(new, part.block(args.results), part.START, part.END)
-    if args.check:
-        print("up to date" if new == old else f"{args.readme} is stale: run python -m bench readme")
+    scale = args.scale.read_text(encoding="utf8")
+    planned = filled(scale, scale_doc.block(args.results), scale_doc.START, scale_doc.END)
+    return max([_kept(args.readme, old, new, args.check), _kept(args.scale, scale, planned, args.check)])
+
+
+def _kept(path: Path, old: str, new: str, check: bool) -> int:
+    """Write a file, or say whether it is stale."""
+    if check:
+        print(f"{path} is up to date" if new == old else f"{path} is stale: run python -m bench readme")
         return int(new != old)
-    args.readme.write_text(new, encoding="utf8")
-    print(f"-> {args.readme}")
+    path.write_text(new, encoding="utf8")
+    print(f"-> {path}")
     return 0
 
 

@@ -31,6 +31,8 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 DEFAULT_MEMORY = "2GB"
 
+MOST_LIST_SIZE, MOST_REPLICAS, MOST_SHARDS = 100_000, 16, 10_000
+
 
 def build_job(
     inputs: str | Path | Sequence[str | Path],
@@ -139,9 +141,13 @@ def build_job(
             "on_error": on_error, "shards": shards, "ray": ray,
         },
     )  # fmt: skip
+    if not isinstance(resume, bool):
+        raise ArgumentError("resume", f"is {resume!r}; pass True or False")
+    if progress is not None and not callable(progress):
+        raise ArgumentError("progress", f"is {progress!r}; pass a function that takes a JobEvent")
     if not resume:
         refuse_small_disk(task)
-    return run_job(task, resume=bool(resume), told=progress or (lambda _: None))
+    return run_job(task, resume=resume, told=progress or (lambda _: None))
 
 
 def plan_job(inputs: str | Path | Sequence[str | Path], out: str | Path, **options: Any) -> JobPlan:
@@ -181,6 +187,7 @@ def _task(
     chosen: dict[str, Any],
 ) -> Task:
     """Check the arguments."""
+    texts = _texts(embedder, chosen["chunk_tokens"], chosen["overlap"])
     named = columns["metadata_columns"]
     options = InputOptions(**{**columns, "metadata_columns": None if named is None else tuple(named)})
     files = open_inputs([inputs] if isinstance(inputs, str | Path) else list(inputs), options)
@@ -189,17 +196,18 @@ def _task(
     plan = Plan(
         settings=_settings(files, embedder, **stored),
         cluster=_clustering(chosen["clusters"], chosen["list_size"], chosen["seed"]),
-        closure=ClosureConfig(replicas=_count(chosen["replicas"], "replicas", defaults.REPLICAS)),
+        closure=_closure(chosen["replicas"]),
         tenant=arguments.name(chosen["tenant"], "tenant"),
         memory=size_of(chosen["memory"], "memory"),
-        workers=_count(chosen["workers"], "workers", n_cores()),
+        workers=arguments.given(chosen["workers"], n_cores(), "workers", 1024),
     )
     task = Task(
         files=files,
+        columns=options,
         out=_place(out),
         plan=plan,
         on_error=one_of(chosen["on_error"], "on_error", ("fail", "skip")),
-        texts=Texts(embedder, chosen["chunk_tokens"], chosen["overlap"]),
+        texts=texts,
         shards=_shards(chosen["shards"], chosen["ray"], plan.workers),
         ray=chosen["ray"],
     )
@@ -232,6 +240,8 @@ def _settings(
 ) -> Settings:
     """Settings of the collection, from the inputs where the caller leaves them open."""
     with_vectors = next((file for file in files if "vectors" in file.has), None)
+    if not any(file.has for file in files):
+        raise ArgumentError("inputs", f"have no record that can be read; {files[0].path} is one of them")
     if with_vectors is None and embedder is None:
         raise ArgumentError("embedder", f"is needed, as {files[0].path} has texts and no vectors; pass a TextEmbedder")
     if with_vectors is None:
@@ -245,26 +255,32 @@ def _settings(
 
 
 def _clustering(clusters: int | str | None, list_size: int | None, seed: int) -> ClusterConfig:
-    if not (clusters is None or clusters == "auto" or (isinstance(clusters, int) and clusters >= 1)):
-        raise ArgumentError("clusters", f"is {clusters!r}; pass a positive number, 'auto' or None")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ArgumentError("seed", f"is {seed!r}; pass a number of at least 0")
-    return ClusterConfig(list_size=_count(list_size, "list_size", defaults.LIST_SIZE), fan_out=clusters, seed=seed)
+    return ClusterConfig(
+        list_size=arguments.given(list_size, defaults.LIST_SIZE, "list_size", MOST_LIST_SIZE),
+        fan_out=clusters
+        if clusters is None or (isinstance(clusters, str) and clusters == "auto")
+        else arguments.positive(clusters, "clusters", 1_000_000),
+        seed=arguments.whole(seed, "seed"),
+    )
 
 
-def _count(given: Any, argument: str, default: int) -> int:
-    if given is None:
-        return default
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ArgumentError(argument, f"is {given!r}; pass a number of at least 1")
-    return given
+def _closure(replicas: int | None) -> ClosureConfig:
+    return ClosureConfig(replicas=arguments.given(replicas, defaults.REPLICAS, "replicas", MOST_REPLICAS))
+
+
+def _texts(embedder: TextEmbedder | None, chunk_tokens: int | None, overlap: int) -> Texts:
+    if embedder is not None and not isinstance(embedder, TextEmbedder):
+        raise ArgumentError("embedder", f"is {embedder!r}; pass a TextEmbedder, such as ramet.Embedder(...)")
+    texts = Texts(embedder, chunk_tokens, overlap)
+    texts.check()
+    return texts
 
 
 def _shards(shards: int | None, ray: str | None, workers: int) -> int | None:
     """Shards to make; None for a collection in one piece."""
     if shards is None:
         return None if ray is None else workers
-    return _count(shards, "shards", 1)
+    return arguments.positive(shards, "shards", MOST_SHARDS)
 
 
 def _place(out: str | Path) -> Path:

@@ -6,18 +6,22 @@ that its bytes do not show in how many transactions it came about.
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ramet.engine import upsert
+from ramet.engine.change import Change
 from ramet.engine.contents import Content, Contents
 from ramet.engine.jobs.assigning import assigned_dtype
+from ramet.engine.jobs.duplicates import bare_of
 from ramet.engine.jobs.placing import Places
+from ramet.engine.jobs.record_files import unpacked
 from ramet.engine.jobs.work import I64, Work
-from ramet.engine.live import Live
 from ramet.engine.opened import MODEL
+from ramet.engine.placements import Placements
 from ramet.engine.records import checked
 from ramet.engine.text.analysis import Analyzer
 from ramet.engine.token_codes import Projection
@@ -30,7 +34,7 @@ AT = "job"
 
 
 class ContentStage:
-    """Units are stretches of rows, then the records without a vector, then the compaction.
+    """Units are stretches of rows, then blocks of records without a vector, then the compaction.
 
     Parameters
     ----------
@@ -66,10 +70,12 @@ class ContentStage:
             work.place.put_json(name, work.plan.content_rows(longest))
         return int(work.place.get_json(name))
 
-    @property
-    def _is_first(self) -> bool:
-        """Whether this is no shard, or the first one: it takes the records that have no nearest cell."""
-        return self._work.part is None or self._work.part.first_group == 0
+    @cached_property
+    def _bare(self) -> list[str]:
+        """Blocks with chunks that have no vector; of shards, the first one takes them, as they have no nearest cell."""
+        if self._work.part is not None and self._work.part.first_group > 0:
+            return []
+        return [facts["name"] for facts in self._work.read["blocks"] if facts["n_bare"]]
 
     @property
     def _needed(self) -> bool:
@@ -77,7 +83,7 @@ class ContentStage:
 
     def n_units(self) -> int:
         """None when the records are vectors and nothing else."""
-        return self._n_stretches + 2 if self._needed else 0
+        return self._n_stretches + len(self._bare) + 1 if self._needed else 0
 
     def is_done(self, unit: int) -> bool:
         """Whether the transaction of a unit is committed, and known to be."""
@@ -92,16 +98,18 @@ class ContentStage:
         with Store.open(self._work.out) as store:
             if unit < self._n_stretches:
                 self._once(store, unit, self._enter)
-            elif unit == self._n_stretches:
-                self._add_bare(store)
+            elif unit < self.n_units() - 1:
+                self._once(store, unit, self._add_bare)
             else:
                 self._compact(store)
         self._work.place.put_json(f"contents/{unit:06d}", True)
 
-    def _once(self, store: Store, unit: int, act: Any) -> None:
+    def _once(self, store: Store, unit: int, act: Callable[[Writer, int], None]) -> None:
+        """A unit in a transaction, unless that was committed before the job was stopped."""
+        with store.read() as snapshot:
+            if (snapshot.meta(AT) or 0) > unit:
+                return
         with store.write() as writer:
-            if (writer.meta(AT) or 0) > unit:
-                return  # committed before the job was stopped
             act(writer, unit)
             writer.set_meta(AT, unit + 1)
 
@@ -140,28 +148,33 @@ class ContentStage:
                 parts.append(self._work.place.get_array(f"rows/{unit:06d}.keys", kind, at, b - a)["row"])
         return np.concatenate(parts).astype(np.int64)
 
-    def _add_bare(self, store: Store) -> None:
-        """Chunks in which the embedder knows no word: they are found by words only."""
-        live, settings = Live(store, self._work.plan.settings), self._work.plan.settings
-        if self._work.read["n_bare"] and self._is_first:
-            for block in self._work.blocks:
-                if not self._work.source.has(f"read/{block.name}.bare"):
-                    continue
-                found = pickle.loads((self._work.source.path / f"read/{block.name}.bare").read_bytes())
-                columns = {name: [one[name] for one in found] for name in ("id", "text", "metadata")}
-                owners = [one["tenant"] or self._work.plan.tenant for one in found]
-                records = checked(columns["id"], None, columns["text"], columns["metadata"], owners, settings)
-                live.upsert(records, on_conflict="skip", timeout_s=10.0)
-        with store.write() as writer:
-            writer.set_meta(AT, None)
+    def _add_bare(self, writer: Writer, unit: int) -> None:
+        """Chunks in which the embedder knows no word: they are found by words only. Nothing is rebalanced meanwhile."""
+        settings, name = self._work.plan.settings, self._bare[unit - self._n_stretches]
+        found = [one.record for one in bare_of(self._work, name) if (name, one.at) not in self._work.dropped_bare]
+        if not found:
+            return
+        columns = {key: [one[key] for one in found] for key in ("id", "text", "metadata")}
+        owners = [one["tenant"] or self._work.plan.tenant for one in found]
+        records = checked(columns["id"], None, columns["text"], columns["metadata"], owners, settings)
+        placements = Placements(writer, settings, {})
+        change = Change(writer, settings, placements, None, Analyzer(settings.language))
+        for batch in records.batches(len(found)):
+            upsert.write(change, batch, "error")
+        placements.store()
 
     def _compact(self, store: Store) -> None:
         """Write the collection anew, once."""
+        place = self._work.place
         with store.read() as snapshot:
-            now = snapshot.txn_id
-        if not self._work.place.has("contents/before"):
-            self._work.place.put_json("contents/before", now)
-        if self._work.place.get_json("contents/before") == now:
+            now, counted = snapshot.txn_id, snapshot.meta(AT) is not None
+        if counted:
+            with store.write() as writer:
+                writer.set_meta(AT, None)
+                now = writer.txn_id
+        if not place.has("contents/before"):
+            place.put_json("contents/before", now)
+        if place.get_json("contents/before") == now:
             compact(store, cell_order=np.arange(len(self._places.planted.parents), dtype=np.uint32))
 
     def finish(self) -> None:
@@ -187,5 +200,5 @@ def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:
         with open(work.source.path / f"read/{block.name}.contents", "rb") as file:
             for at, local in zip(places.tolist(), (rows[places] - block.first_row).tolist(), strict=True):
                 file.seek(int(starts[local]))
-                out[at] = pickle.loads(file.read(int(ends[local] - starts[local])))
+                out[at] = unpacked(file.read(int(ends[local] - starts[local])))
     return out

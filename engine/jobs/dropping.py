@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ramet.engine.jobs.duplicates import find_duplicates
+from ramet.engine.jobs.duplicates import Bare, find_duplicates
 from ramet.engine.jobs.errors import RejectedRecordError
 from ramet.engine.jobs.ids import Ids
 from ramet.engine.jobs.inputs.blocks import Rejected
@@ -47,10 +47,12 @@ class DropStage:
 
     def run(self, unit: int) -> None:
         """Find ids that come twice."""
-        pairs = find_duplicates(self._work)
-        if pairs and not self._skips:
-            raise RejectedRecordError(rejected_twin(self._work, *pairs[0]), self._work.place.path)
+        pairs, bare = find_duplicates(self._work)
         named = [rejected_twin(self._work, *pair) for pair in pairs[:1000]]
+        named += [rejected_bare(self._work, one) for one in bare[: 1000 - len(named)]]
+        if named and not self._skips:
+            raise RejectedRecordError(named[0], self._work.place.path)
+        self._work.place.put_json("read/dropped_bare", [[one.block, one.at] for one in bare])
         self._work.place.put_json(
             "read/twins.json",
             [{"file": str(one.file), "row": one.row, "reason": one.reason, "detail": one.detail} for one in named],
@@ -70,6 +72,12 @@ def rejected_twin(work: Work, first: int, row: int) -> Rejected:
     file, place = _place_of(work, row)
     other, there = _place_of(work, first)
     return Rejected(file, place, "duplicate_id", f"id {name!r} is that of row {there} of {other}")
+
+
+def rejected_bare(work: Work, one: Bare) -> Rejected:
+    """What is said of a record without a vector whose id another one has."""
+    file = Path(work.job["inputs"][int(one.block[:5])]["path"])
+    return Rejected(file, one.record["row"], "duplicate_id", f"id {one.record['id']!r} is that of another record")
 
 
 def _place_of(work: Work, row: int) -> tuple[Path, int]:

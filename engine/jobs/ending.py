@@ -33,9 +33,9 @@ def is_over(path: Path) -> bool:
 def sweep(path: Path) -> None:
     """Remove a job's directory; what says that it is over goes last."""
     with suppress(FileNotFoundError):  # another process is at it
-        for entry in os.scandir(path):
-            if entry.name != OVER:
-                _remove(Path(entry.path))
+        for name in os.listdir(path):
+            if name != OVER:
+                _remove(path / name)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -65,6 +65,17 @@ class JobMismatchError(JobError):
         )
 
 
+class JobOwnerError(JobError):
+    """The directory of the job is not this user's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} is where the job would work, and it belongs to another user or is no directory; remove it, or "
+            "choose another place for the collection"
+        )
+
+
 class JobRunningError(JobError):
     """Another process works at this job."""
 

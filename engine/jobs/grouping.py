@@ -13,17 +13,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from ramet.engine.jobs.errors import JobDamagedError
 from ramet.engine.jobs.truth import keep_queries
 from ramet.engine.jobs.work import KEY, Work, in_working_space
 from ramet.index import defaults
-from ramet.index.clustering import assign, kmeans, root_groups
+from ramet.index.clustering import assign, assign_steadily, kmeans, root_groups
 from ramet.index.source import ArraySource, FloatArray
 
 FLAT_GROUPS = 512
 """Up to so many groups their centres are compared one by one."""
-
-TILE = 256
-"""Rows of a product with centres."""
 
 HEAD = "group/centres"
 
@@ -47,28 +45,14 @@ class Groups:
     def of(self, points: FloatArray) -> npt.NDArray[np.int32]:
         """Group of each point, int32 (n,)."""
         if len(self.supers) == 1:
-            return nearest(points, self.centres)
-        above = nearest(points, self.supers)
+            return assign_steadily(points, self.centres)
+        above = assign_steadily(points, self.supers)
         labels = np.empty(len(points), np.int32)
         for number in np.unique(above).tolist():
             mine = np.flatnonzero(above == number)
             a, b = int(self.starts[number]), int(self.starts[number + 1])
-            labels[mine] = a + nearest(points[mine], self.centres[a:b])
+            labels[mine] = a + assign_steadily(points[mine], self.centres[a:b])
         return labels
-
-
-def nearest(points: FloatArray, centres: FloatArray) -> npt.NDArray[np.int32]:
-    """Nearest centre of each point, the same whatever other points there are.
-
-    The last bits of a matrix product depend on its shape, so all products here have one shape: blocks of records are of
-    other sizes when a job has more memory, and its result is not to depend on that.
-    """
-    labels, tile = np.empty(len(points), np.int32), np.zeros((TILE, points.shape[1]), np.float32)
-    for first in range(0, len(points), TILE):
-        part = points[first : first + TILE]
-        tile[: len(part)] = part
-        labels[first : first + TILE] = assign(tile, centres)[0][: len(part)]
-    return labels
 
 
 def make_groups(work: Work) -> None:
@@ -190,8 +174,17 @@ def load_groups(work: Work) -> Groups:
 
 
 def tenants_of(work: Work, name: str, n: int) -> npt.NDArray[np.uint32]:
-    """Number of the tenant of each record of a block."""
+    """Number of the tenant of each record of a block.
+
+    Raises
+    ------
+    JobDamagedError
+        Other blocks name the tenants of their records, and this one does not.
+    """
     if not work.place.has(f"read/{name}.tenants"):
+        if n and work.read["has_tenants"]:
+            file = work.job["inputs"][int(name[:5])]["path"]
+            raise JobDamagedError(work.place.path, f"tenants of records of {file} are missing")
         return np.zeros(n, np.uint32)
     local = work.place.get_array(f"read/{name}.tenants", np.uint32)
     names = work.place.get_json(f"read/{name}.json")["tenants"]

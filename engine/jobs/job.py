@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,10 @@ from ramet.engine.jobs.cells import CellStage, RefineStage
 from ramet.engine.jobs.describing import described, going_on, nothing_in
 from ramet.engine.jobs.dropping import DropStage
 from ramet.engine.jobs.ending import is_over, publish, sweep
-from ramet.engine.jobs.errors import JobExistsError, JobRunningError, told_with_advice
+from ramet.engine.jobs.errors import JobExistsError, JobOwnerError, JobRunningError, told_with_advice
 from ramet.engine.jobs.grouping import GroupStage
-from ramet.engine.jobs.inputs.blocks import InputFile
-from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.inputs.blocks import InputFile, InputOptions
+from ramet.engine.jobs.place import Place, is_own, make_own
 from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import PlantStage
 from ramet.engine.jobs.publishing import gather_shards
@@ -39,6 +40,8 @@ class Task:
     """What a job is to do, checked."""
 
     files: Sequence[InputFile]
+    columns: InputOptions
+    """How the files are read."""
     out: Path
     """The collection to make."""
     plan: Plan
@@ -65,6 +68,8 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
         A job for this collection was begun, and ``resume`` is false.
     JobMismatchError
         It was begun with something else.
+    JobOwnerError
+        The job's directory belongs to another user.
     JobRunningError
         Another process works at it.
     RejectedRecordError
@@ -76,6 +81,8 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
     """
     path = place_beside(task.out)
     with told_with_advice(path):
+        if os.path.lexists(path) and not is_own(path):
+            raise JobOwnerError(path)
         if is_over(path):  # and was stopped while it removed itself
             sweep(path)
             if resume and task.out.exists():
@@ -95,6 +102,7 @@ def run_job(task: Task, *, resume: bool, told: Told) -> JobReport:
 @contextmanager
 def _begun(path: Path, task: Task, resume: bool) -> Iterator[Work]:
     """The job's directory, made or opened, and nobody else's while this lasts."""
+    make_own(path)
     place = Place(path)
     try:
         lock = WriterLock(path, 0.0)
@@ -106,6 +114,8 @@ def _begun(path: Path, task: Task, resume: bool) -> Iterator[Work]:
             if not resume:
                 raise JobExistsError(path)
             asked = going_on(place, asked)
+        else:  # what is there is left of a job that was removed, but not to its end
+            place.wipe()
         place.put_json("job.json", asked)
         yield Work(place, task.plan)
     finally:
@@ -135,5 +145,6 @@ def _run(work: Work, task: Task, told: Told) -> None:
             run_stage(work, made(), units, told, peak)
             if work.n_read == 0:
                 problem = nothing_in(work.read)
+                work.place.drop("job.json")  # first: should this be stopped, the rest is not taken for a job
                 shutil.rmtree(work.place.path)
                 raise ArgumentError("inputs", problem)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ramet.storage.format import WRITER_LOCK
 
 Array = npt.NDArray[Any]
 
@@ -26,6 +29,12 @@ class Place:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+
+    def wipe(self) -> None:
+        """Remove everything but the lock of whoever works here."""
+        for entry in list(self.path.iterdir()):
+            if entry.name != WRITER_LOCK:
+                self.drop(entry.name)
 
     def of(self, name: str) -> Path:
         """Path of a file; folders in the name are made."""
@@ -79,7 +88,7 @@ class Place:
     def drop(self, name: str) -> None:
         """Remove a file or a folder that is not needed any more; none is fine."""
         path = self.path / name
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
@@ -88,6 +97,19 @@ class Place:
     def n_bytes(self) -> int:
         """Bytes of all files."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def is_own(path: Path) -> bool:
+    """Whether a path is a directory of this user, and no link to one: only such a one is written to and emptied."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def make_own(path: Path) -> None:
+    """Make a directory that nobody but its owner can look into; one that is there becomes such a one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
 
 
 def read_into(fd: int, offset: int, view: memoryview) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +15,9 @@ from ramet.engine.jobs.errors import RejectedRecordError
 from ramet.engine.jobs.inputs.blocks import Block, InputFile, Rejected, failed
 from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
+from ramet.engine.jobs.record_files import packed, put_bare
 from ramet.engine.jobs.row_bytes import bytes_beside_vectors
+from ramet.engine.jobs.stages import Stopped
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
 
@@ -43,8 +45,10 @@ class ReadStage:
         self._files = files
         self._skips = skips
         self._texts = texts
-        self.heard: Callable[[int, int], None] = lambda _unit, _rows: None
+        self.heard: Callable[[int, int | None], None] = lambda _unit, _rows: None
         """Told of a unit and how many of its rows are behind it."""
+        self.stopped = threading.Event()
+        """Set when the job is to stop: a file is left after the block that is being read."""
 
     @cached_property
     def block_rows(self) -> int:
@@ -88,6 +92,8 @@ class ReadStage:
             write_block(place, _name(unit, number), taken, n_rows)
             number += 1
             self.heard(unit, n_rows)
+            if self.stopped.is_set():
+                raise Stopped
         total = n_rows if file.n_rows is None else file.n_rows
         place.put_json(f"read/{unit:05d}.end", {"blocks": number, "rows": total})
 
@@ -118,6 +124,7 @@ class ReadStage:
                     "n": facts["n"],
                     "has_ids": facts["has_ids"],
                     "has_positions": facts["has_positions"],
+                    "n_bare": facts["n_bare"],
                     "file_position": position,
                     "first_position": position + facts["first"],
                 })  # fmt: skip
@@ -126,6 +133,7 @@ class ReadStage:
             longest = max(longest, len(str(position)))
         found = {
             "blocks": blocks, "n": sum(one["n"] for one in blocks), "tenants": list(names) or [self._work.plan.tenant],
+            "has_tenants": bool(names),
             "reasons": reasons, "rejected": rejected, "longest_id": longest, "has_contents": has_contents,
             "n_bare": n_bare, "n_input": position,
         }  # fmt: skip
@@ -187,7 +195,7 @@ def write_block(place: Place, name: str, block: Block, end: int) -> None:
         _write_contents(place, name, block, chosen)
     if not kept.all():
         bare = [_record(block, i) for i in np.flatnonzero(~kept).tolist()]
-        place.put_bytes(f"read/{name}.bare", pickle.dumps(bare, protocol=5))
+        put_bare(place, name, bare)
     place.put_json(f"read/{name}.json", {
         "n": len(which), "n_bare": int((~kept).sum()), "first": block.first, "end": end, "has_ids": ids is not None,
         "has_positions": not in_order, "tenants": names, "has_contents": has_contents,
@@ -217,9 +225,9 @@ def _record(block: Block, i: int) -> dict[str, Any]:
 
 def _write_contents(place: Place, name: str, block: Block, chosen: list[int]) -> None:
     """Documents, metadata and token codes, a record behind the other."""
-    columns = (block.texts, block.metadata, block.tokens)
-    parts = [
-        pickle.dumps(tuple(None if column is None else column[i] for column in columns), protocol=5) for i in chosen
-    ]
+    none = [None] * len(block)
+    columns = zip(block.texts or none, block.metadata or none, block.tokens or none, strict=True)
+    packs = [packed(text, metadata, tokens) for text, metadata, tokens in columns]
+    parts = [packs[i] for i in chosen]
     place.put_bytes(f"read/{name}.contents", b"".join(parts))
     place.put_array(f"read/{name}.content_ends", np.cumsum([len(one) for one in parts], dtype=np.int64))

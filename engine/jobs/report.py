@@ -79,13 +79,14 @@ def report_of(work: Work) -> JobReport:
     lengths = np.concatenate([Places(part).lengths for part in parts])
     planted, stages = Planted(work), _stages(work.place)
     reasons = dict(read["reasons"])
-    if len(work.dropped):
-        reasons["duplicate_id"] = len(work.dropped)
+    n_twins = len(work.dropped) + len(work.dropped_bare)
+    if n_twins:
+        reasons["duplicate_id"] = n_twins
     points = parts[0].place.get_json("measure/curve") if len(parts) == 1 else []
     curve = RecallCurve([(int(k), int(p), float(r), float(e)) for k, p, r, e in points], len(lengths))
     return JobReport(
         collection=str(work.place.path.with_name(work.place.path.name.removeprefix(".build-"))),
-        n_records=work.n_rows + read["n_bare"],
+        n_records=work.n_rows + read["n_bare"] - len(work.dropped_bare),
         n_input=read["n_input"],
         n_rejected=sum(reasons.values()),
         reasons=dict(sorted(reasons.items())),

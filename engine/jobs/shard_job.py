@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from ramet.engine.builder import one_blas_thread
@@ -15,7 +16,7 @@ from ramet.engine.jobs.measuring import MeasureStage
 from ramet.engine.jobs.plan import Peak, Plan
 from ramet.engine.jobs.planting import CutStage
 from ramet.engine.jobs.rows import RowStage
-from ramet.engine.jobs.stages import one_by_one, run_stage
+from ramet.engine.jobs.stages import JobEvent, Stopped, one_by_one, run_stage
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
 
@@ -40,7 +41,7 @@ def stages_from_cuts(work: Work, identity: str | None) -> list[Callable[[], Any]
     ]
 
 
-def run_shard(path: Path, plan: Plan) -> None:
+def run_shard(path: Path, plan: Plan, stopped: Event) -> None:
     """Run the job of a shard to its end, on one thread; the shards beside it keep the other cores busy.
 
     Parameters
@@ -49,10 +50,22 @@ def run_shard(path: Path, plan: Plan) -> None:
         Of the shard.
     plan : Plan
         That of the whole job as it goes on now, with the shard's share of memory.
+    stopped : Event
+        Set when the job is to stop.
+
+    Raises
+    ------
+    Stopped
+        It was; the shard can be gone on with.
     """
+
+    def told(_: JobEvent) -> None:  # called when a stage begins and after each of its units
+        if stopped.is_set():
+            raise Stopped
+
     work = Work.opened(path)
     work.plan = plan
     with one_blas_thread(), Peak() as peak:
         for made in stages_from_cuts(work, work.job["texts"].get("model")):
-            run_stage(work, made(), one_by_one, lambda _: None, peak)
+            run_stage(work, made(), one_by_one, told, peak)
     work.place.put_json("built", True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,8 @@ class ShardStage:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self.stopped = Event()
+        """Set when the job is to stop: a shard is left after the unit that is running."""
 
     def prepare(self) -> None:
         """See how many shards there is memory for."""
@@ -192,8 +194,9 @@ class ShardStage:
         """Build a shard, from where it is."""
         from ramet.engine.jobs.shard_job import run_shard  # which runs stages, as this is one
 
+        plan = self._work.plan.with_workers(1).with_share(self._together)
         with self._room:
-            run_shard(self._work.place.path / name_of(unit), self._work.plan.with_workers(1).with_share(self._together))
+            run_shard(self._work.place.path / name_of(unit), plan, self.stopped)
 
     def finish(self) -> None:
         """Nothing is left to do."""

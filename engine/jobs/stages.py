@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol, runtime_checkable
 
 from ramet.engine.jobs.plan import Peak
 from ramet.engine.jobs.work import Work
@@ -65,6 +65,18 @@ class Stage(Protocol):
         ...
 
 
+@runtime_checkable
+class Speaking(Protocol):
+    """A stage that tells of its units while they run."""
+
+    heard: Callable[[int, int | None], None]
+    """Called with a unit and what of it is behind it, from any thread."""
+
+
+class Stopped(Exception):
+    """A unit was left in the middle, as the job is to stop: what it has written stays."""
+
+
 Units = Callable[[Stage, list[int]], Iterable[int]]
 """Runs some units of a stage; gives the number of each one that is done."""
 
@@ -77,7 +89,10 @@ def one_by_one(stage: Stage, units: list[int]) -> Iterable[int]:
 
 
 def on(pool: Executor) -> Units:
-    """Run units on the threads of a pool."""
+    """Run units on the threads of a pool.
+
+    After an error or Ctrl-C it waits for those that run: long ones look at the event ``stopped`` of their stage.
+    """
 
     def run(stage: Stage, units: list[int]) -> Iterable[int]:
         waiting = {pool.submit(stage.run, unit): unit for unit in units}
@@ -87,6 +102,8 @@ def on(pool: Executor) -> Units:
                     one.result()
                     yield waiting.pop(one)
         finally:
+            if waiting:
+                getattr(stage, "stopped", threading.Event()).set()
             for one in waiting:
                 one.cancel()
             wait(waiting)
@@ -121,8 +138,7 @@ class _Count:
     Parameters
     ----------
     stage : Stage
-        One that has an attribute ``heard`` calls it with a unit and what of it is behind it, meanwhile and from any
-        thread; when the weight of one of its units is not known (0), neither is the total.
+        When it is `Speaking`, and the weight of one of its units is not known (0), neither is the total.
     left : list of int
         Units that are not done.
     told : callable
@@ -135,15 +151,15 @@ class _Count:
         self._began = began
         self._lock = threading.Lock()
         self._weights = [stage.weight(unit) for unit in range(stage.n_units())]
-        speaks = hasattr(stage, "heard")
+        speaks = isinstance(stage, Speaking)
         if not speaks and not any(self._weights):
             self._weights = [1] * len(self._weights)
         self.total = 0 if speaks and not all(self._weights) else sum(self._weights)
         self._behind = list(self._weights)
         for unit in left:
             self._behind[unit] = 0
-        if speaks:
-            cast(Any, stage).heard = self.heard
+        if isinstance(stage, Speaking):
+            stage.heard = self.heard
 
     @property
     def done(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ramet.engine import adding
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.jobs.inputs.blocks import Block, InputFile
 from ramet.engine.jobs.inputs.checking import checked
@@ -44,6 +45,17 @@ class Texts:
         if self.embedder is None:
             return {}
         return {"model": self.embedder.identity, "chunk_tokens": self._chunk_tokens, "overlap": self._overlap}
+
+    def check(self) -> None:
+        """Refuse chunks that cannot be, before the work begins.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        if self.embedder is not None:
+            own = self.embedder.max_tokens or adding.CHUNK_TOKENS
+            adding.cut([], self.embedder, own if self._chunk_tokens is None else self._chunk_tokens, self._overlap)
 
     def made(self, block: Block) -> Block:
         """A block with vectors."""

@@ -110,6 +110,12 @@ class Work:
         return self.source.get_array(name, np.int64) if self.source.has(name) else np.empty(0, np.int64)
 
     @cached_property
+    def dropped_bare(self) -> set[tuple[str, int]]:
+        """Block and place in it of records without a vector whose id another one has."""
+        name = "read/dropped_bare"
+        return {(block, at) for block, at in self.source.get_json(name)} if self.source.has(name) else set()
+
+    @cached_property
     def part(self) -> Part | None:
         """Of a shard: which files of rows it reads, and what of them."""
         stored = self.job.get("part")
@@ -152,7 +158,7 @@ class Work:
 
     def vectors_of_block(self, block: BlockFacts) -> npt.NDArray[Any]:
         """Vectors of a block, (n, dim) in the collection's dtype."""
-        return self.vectors(f"read/{block.name}.vecs", place=self.source)
+        return self.vectors(f"read/{block.name}.vecs", 0, block.n, self.source)
 
     def vectors(self, name: str, first: int = 0, n: int = -1, place: Place | None = None) -> npt.NDArray[Any]:
         """Rows of a file of vectors, (n, dim) in the collection's dtype."""
