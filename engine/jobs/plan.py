@@ -11,12 +11,16 @@ from ramet.engine.settings import Settings
 from ramet.index import defaults
 from ramet.index.assign import ClosureConfig
 from ramet.index.clustering import ClusterConfig, group_count
+from ramet.index.nearby import NEIGHBOURS
 
 CELLS_A_GROUP = defaults.LIST_SIZE
 """Posting cells of a group of a large job: as many as in a build of a million rows, whose steps so cost the same."""
 
 CELL_BYTES_A_DIM = 36
 """Memory of a cell while the tree is made, in bytes a dimension: sums in float64, and centroids in several arrays."""
+
+TREE_COPIES = 4
+"""Times that the centroids of the cells are held while the tree over them is made, with the neighbours of each."""
 
 SAMPLE_COPIES = 2.25
 """Times that the sample is held while the groups are made: as it is, and the part of it that is looked at."""
@@ -29,12 +33,6 @@ MOST_READ_BYTES = 80 << 20
 
 COPIES_OF_BLOCK = 5
 """Times that a unit holds its vectors: as read, in float32, sorted, and what comes out."""
-
-COPIES_OF_CONTENT = 8
-"""Times that a transaction holds the documents that it enters: as read, in words, and what finds them."""
-
-CONTENTS_TOGETHER = 16_384
-"""Rows of such a transaction, at most."""
 
 LEAST_ROWS = 32
 """Rows that are handled together even where they are very large."""
@@ -128,8 +126,13 @@ class Plan:
 
     def fixed_bytes(self, n_rows: int) -> int:
         """Memory that grows with the number of records, besides what the process takes anyway: sample, then cells."""
-        sample = int(SAMPLE_COPIES * self.sample_rows(n_rows)) * 4
-        return max(self.n_cells(n_rows) * CELL_BYTES_A_DIM, sample) * self.settings.dim + OTHER_BYTES
+        sample = int(SAMPLE_COPIES * self.sample_rows(n_rows)) * 4 * self.settings.dim
+        n_cells = self.n_cells(n_rows)
+        steps = n_cells * CELL_BYTES_A_DIM * self.settings.dim
+        around = 8 * n_cells * defaults.NEAR_GROUPS
+        near = 4 * n_cells * min(NEIGHBOURS, n_cells)
+        tree = TREE_COPIES * 4 * n_cells * self.settings.dim + near
+        return max(sample, steps + around, tree + around) + OTHER_BYTES
 
     def least_units_bytes(self) -> int:
         """Memory without which no unit can work."""
@@ -175,11 +178,6 @@ class Plan:
         left = (self.memory - taken_bytes() - OTHER_BYTES) // (COPIES_OF_BLOCK * self.workers)
         rows = int(max(LEAST_ROWS, min(left, MOST_READ_BYTES) // wide))
         return min(rows, TEXTS_TOGETHER) if texts else rows
-
-    def content_rows(self, length: int) -> int:
-        """Rows whose documents and metadata, of ``length`` bytes on average, are entered in one transaction."""
-        left = (self.memory - taken_bytes() - OTHER_BYTES) // COPIES_OF_CONTENT
-        return int(max(LEAST_ROWS, min(left // max(1, length), CONTENTS_TOGETHER)))
 
     def sample_rows(self, n_rows: int) -> int:
         """Rows of the sample that the groups are made from."""
