@@ -18,7 +18,10 @@ from ramet.storage.reader import I64
 from ramet.storage.renumber import TOGETHER, in_pieces, new_rows
 
 # Bytes written to the catalog before a commit, which keeps the pages of a transaction from filling the memory.
-COMMIT_BYTES = 64 << 20
+COMMIT_BYTES = 16 << 20
+
+# Rows whose documents are held together: these may be long.
+CONTENTS_TOGETHER = 256
 
 # Directory of the catalog that is being written; what stays is a copy of it without free pages.
 WORK = "work"
@@ -163,8 +166,8 @@ def _put_rest(source: Source, building: Building, txn: int) -> None:
 def _put_contents(source: Source, building: Building, table: bytes) -> None:
     """Write documents, metadata or token codes under the new numbers of their rows."""
     old = source.numbering.old
-    for first in range(0, len(old), TOGETHER):
-        part = old[first : first + TOGETHER]
+    for first in range(0, len(old), CONTENTS_TOGETHER):
+        part = old[first : first + CONTENTS_TOGETHER]
         keys = records.byte_items(np.arange(first, first + len(part)), ">u4")
         for key, content in zip(keys, source.snapshot.contents(table, part), strict=True):
             if content is not None:

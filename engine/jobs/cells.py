@@ -26,10 +26,47 @@ from ramet.index.source import FloatArray
 MOST_POINTS = 65_536
 """Rows of a group or of a cell that its parts are made from; of more, a part is taken here and there."""
 
-RUN_ROWS = 32_768
-"""Rows of groups that are read and compared together."""
+RUN_ROWS, RUN_BYTES = 32_768, 12 << 20
+"""Rows of groups that are compared together, and their bytes in float32: at most."""
+
+PIECE_BYTES = 32 << 20
+"""Vectors in float32 that are read at a time, at most."""
+
+WAITING_BYTES = 64 << 20
+"""Results of a Lloyd step that are held at a time, about."""
 
 LABELS = "refine/labels"
+
+
+def run_rows(dim: int) -> int:
+    """Rows of groups that are compared together. It depends on the dimension alone, as results do on it."""
+    return max(1, min(RUN_ROWS, RUN_BYTES // (4 * dim)))
+
+
+def tile_rows(dim: int) -> int:
+    """Rows of one product with centroids, on whose shape the last bits of it depend."""
+    return min(defaults.BLOCK_ROWS, run_rows(dim))
+
+
+def piece_rows(dim: int) -> int:
+    """Rows that are read at a time: whole tiles."""
+    tile = tile_rows(dim)
+    return max(tile, min(MOST_POINTS, PIECE_BYTES // (4 * dim)) // tile * tile)
+
+
+def thinned(piece: FloatArray, first: int, size: int) -> FloatArray:
+    """What k-means sees of a piece of a group, at most about `MOST_POINTS` of the group, however it is cut.
+
+    Parameters
+    ----------
+    piece : array (n, dim)
+    first : int
+        Place of its first row in the group.
+    size : int
+        Rows of the group.
+    """
+    step = max(1, -(-size // MOST_POINTS))
+    return piece if step == 1 else piece[(first + np.arange(len(piece))) % MOST_POINTS % step == 0]
 
 
 def _some(points: FloatArray) -> FloatArray:
@@ -68,7 +105,7 @@ class CellStage:
     @cached_property
     def units(self) -> list[tuple[int, int]]:
         """First and last group of each unit."""
-        return units_of(self.grouped.sizes, MOST_POINTS)
+        return units_of(self.grouped.sizes, piece_rows(self._work.plan.settings.dim))
 
     def n_units(self) -> int:
         """Stretches of groups."""
@@ -97,13 +134,15 @@ class CellStage:
 
     def _points(self, first: int, last: int) -> Iterator[tuple[int, FloatArray]]:
         """Rows of each group, in working space; of a very large one every so manieth."""
-        unit, held, at = self._work.plan.settings.metric.unit, list[FloatArray](), -1
-        for group, piece in self.grouped.each(first, last, MOST_POINTS):
+        settings, held, at, behind = self._work.plan.settings, list[FloatArray](), -1, 0
+        for group, piece in self.grouped.each(first, last, piece_rows(settings.dim)):
             if group != at and held:
                 yield at, np.concatenate(held)
                 held = []
-            at, step = group, max(1, -(-int(self.grouped.sizes[group]) // MOST_POINTS))
-            held.append(in_working_space(piece[::step], unit))
+            behind = behind if group == at else 0
+            at, some = group, thinned(piece, behind, int(self.grouped.sizes[group]))
+            held.append(in_working_space(some, settings.metric.unit))
+            behind += len(piece)
         if held:
             yield at, np.concatenate(held)
 
@@ -183,36 +222,36 @@ class RefineStage:
         """Sums and counts of the rows of each cell; the cell of every row goes to a file."""
         near = cells_around(load_groups(self._work).centres, centroids, groups)
         sums, counts = np.zeros(centroids.shape), np.zeros(len(centroids), np.int64)
-        unit = self._work.plan.settings.metric.unit
+        unit, dim = self._work.plan.settings.metric.unit, centroids.shape[1]
+        tile = tile_rows(dim)
 
         def compare(run: tuple[int, int]) -> list[_Found]:
             found = dict[int, _Found]()
-            for group, piece in self.grouped.each(*run, MOST_POINTS):
+            for group, piece in self.grouped.each(*run, piece_rows(dim)):
                 cells = near[group]
                 if group not in found:
-                    found[group] = _Found(
-                        group, np.zeros((len(cells), centroids.shape[1])), np.zeros(len(cells), np.int64), []
-                    )
+                    found[group] = _Found(group, np.zeros((len(cells), dim)), np.zeros(len(cells), np.int64), [])
                 mine, one = centroids[cells], found[group]
-                for first in range(0, len(piece), defaults.BLOCK_ROWS):
-                    points = in_working_space(piece[first : first + defaults.BLOCK_ROWS], unit)
+                for first in range(0, len(piece), tile):
+                    points = in_working_space(piece[first : first + tile], unit)
                     labels, _ = assign(points, mine)
                     add_points(points, labels, one.sums, one.counts)
                     one.labels.append(cells[labels].astype(np.int32))
             return list(found.values())
 
         with open(self._work.place.of(LABELS), "wb") as file:
-            for one in self._over_runs(compare):
+            for one in self._over_runs(compare, np.array([8 * dim * len(cells) for cells in near])):
                 sums[near[one.group]] += one.sums
                 counts[near[one.group]] += one.counts
                 for labels in one.labels:
                     file.write(labels.tobytes())
         return sums, counts
 
-    def _over_runs(self, compare: Callable[[tuple[int, int]], list[_Found]]) -> Iterator[_Found]:
-        """Results of all groups in their order, of which only a few are held at a time."""
-        runs = units_of(self.grouped.sizes, RUN_ROWS)
-        together = 2 * self._work.plan.workers
+    def _over_runs(self, compare: Callable[[tuple[int, int]], list[_Found]], sizes: I64) -> Iterator[_Found]:
+        """Results of all groups in their order, of which only a few are held at a time; ``sizes``: bytes of each."""
+        runs = units_of(self.grouped.sizes, run_rows(self._work.plan.settings.dim))
+        largest = max(int(sizes[first:last].sum()) for first, last in runs)
+        together = max(1, min(2 * self._work.plan.workers, WAITING_BYTES // max(1, largest)))
         for first in range(0, len(runs), together):
             part = runs[first : first + together]
             for found in map(compare, part) if self._pool is None else self._pool.map(compare, part):
@@ -222,7 +261,7 @@ class RefineStage:
         """Parts of the cells that hold too many rows."""
         config, out = self._work.plan.cluster, list[tuple[int, FloatArray]]()
         shares = np.minimum(counts[large], MOST_POINTS)
-        for first, last in units_of(shares, max(self._work.block_rows, MOST_POINTS)):
+        for first, last in units_of(shares, max(self._work.block_rows, piece_rows(self._work.plan.settings.dim))):
             rows = self._members(large[first:last])
             for cell in large[first:last].tolist():
                 points = _some(rows[cell])
@@ -242,7 +281,7 @@ class RefineStage:
             if not np.isin(labels, cells).any():
                 continue
             first = 0
-            for piece in self.grouped.pieces(group, MOST_POINTS):
+            for piece in self.grouped.pieces(group, piece_rows(self._work.plan.settings.dim)):
                 mine = labels[first : first + len(piece)]
                 first += len(piece)
                 for cell in np.intersect1d(mine, cells).tolist():

@@ -29,8 +29,11 @@ from ramet.storage.compact import compact
 from ramet.storage.store import Store
 from ramet.storage.writer import Writer
 
-ROWS_TOGETHER = 16_384
-"""Rows of a transaction."""
+ROWS_TOGETHER, BYTES_TOGETHER = 16_384, 8 << 20
+"""Rows of a transaction, and bytes of what they hold: at most, but for one row that has more."""
+
+LOOKED_AT = 65_536
+"""Rows whose lengths are looked at together."""
 
 AT = "job"
 """META entry while the stage runs: transactions that are behind it."""
@@ -61,7 +64,24 @@ class ContentStage:
 
     @cached_property
     def _n_stretches(self) -> int:
-        return -(-self._work.n_rows // ROWS_TOGETHER)
+        return len(self._bounds) - 1
+
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """First row of each transaction, and the number of rows: by what rows hold, and not by memory."""
+        work, name = self._work, "kept/contents"
+        if not work.place.has(name):
+            bounds, n_bytes = list[int](), 0
+            for first in range(0, work.n_rows, LOOKED_AT):
+                lengths = lengths_of(work, self._rows_read(first, min(first + LOOKED_AT, work.n_rows)))
+                for row, length in enumerate(lengths.tolist(), first):
+                    if not bounds or row - bounds[-1] == ROWS_TOGETHER or n_bytes + length > BYTES_TOGETHER:
+                        bounds.append(row)
+                        n_bytes = 0
+                    n_bytes += length
+            work.place.put_json(name, [*bounds, work.n_rows])
+        found: list[int] = work.place.get_json(name)
+        return found
 
     @cached_property
     def _bare(self) -> list[str]:
@@ -84,7 +104,7 @@ class ContentStage:
 
     def weight(self, unit: int) -> int:
         """Rows of a stretch."""
-        return max(0, min(ROWS_TOGETHER, self._work.n_rows - unit * ROWS_TOGETHER))
+        return self._bounds[unit + 1] - self._bounds[unit] if unit < self._n_stretches else 0
 
     def run(self, unit: int) -> None:
         """Enter a stretch, or one of the last two steps."""
@@ -109,8 +129,8 @@ class ContentStage:
     def _enter(self, writer: Writer, unit: int) -> None:
         """Contents of a stretch of rows."""
         work = self._work
-        first = unit * ROWS_TOGETHER
-        rows = self._rows_read(first, min(first + ROWS_TOGETHER, work.n_rows))
+        first = self._bounds[unit]
+        rows = self._rows_read(first, self._bounds[unit + 1])
         found = contents_of(work, rows)
         if unit == 0 and self._identity is not None:
             writer.set_meta(MODEL, self._identity)
@@ -175,6 +195,20 @@ class ContentStage:
 
     def clean(self) -> None:
         """Nothing is left over."""
+
+
+def lengths_of(work: Work, rows: I64) -> I64:
+    """Bytes that records have as documents, metadata and token codes, by their numbers as read."""
+    out, order = np.zeros(len(rows), np.int64), np.argsort(rows, kind="stable")
+    bounds = np.searchsorted(rows[order], [block.first_row for block in work.blocks] + [work.n_read])
+    for number in np.flatnonzero(np.diff(bounds)).tolist():
+        block = work.blocks[number]
+        if work.source.has(f"read/{block.name}.content_ends"):
+            ends = work.source.mapped_array(f"read/{block.name}.content_ends", np.int64)
+            places = order[bounds[number] : bounds[number + 1]]
+            local = rows[places] - block.first_row
+            out[places] = ends[local] - np.where(local > 0, ends[np.maximum(local, 1) - 1], 0)
+    return out
 
 
 def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:

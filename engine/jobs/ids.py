@@ -121,7 +121,7 @@ class Ids:
                 yield np.arange(first, first + n)
             return
         step = max(1, n // 65_536)
-        sample = np.sort(self._table(np.arange(first, first + n)[::step])["name"])
+        sample = np.sort(self._table(np.arange(first, first + n, step))["name"])
         n_parts = -(-n // (most // 2))
         cuts = np.unique(sample[np.linspace(0, len(sample) - 1, n_parts + 1).astype(int)[1:-1]])
         for number in range(len(cuts) + 1):

@@ -12,12 +12,16 @@ from ramet.engine.settings import Settings
 from ramet.index import defaults
 from ramet.index.assign import ClosureConfig
 from ramet.index.clustering import ClusterConfig, group_count
+from ramet.index.nearby import NEIGHBOURS
 
 CELLS_A_GROUP = defaults.LIST_SIZE
 """Posting cells of a group of a large job: as many as in a build of a million rows, whose steps so cost the same."""
 
 CELL_BYTES_A_DIM = 36
 """Memory of a cell while the tree is made, in bytes a dimension: sums in float64, and centroids in several arrays."""
+
+TREE_COPIES = 4
+"""Times that the centroids of the cells are held while the tree over them is made, with the neighbours of each."""
 
 SAMPLE_COPIES = 2.25
 """Times that the sample is held while the groups are made: as it is, and the part of it that is looked at."""
@@ -30,6 +34,9 @@ MOST_READ_BYTES = 80 << 20
 
 COPIES_OF_BLOCK = 5
 """Times that a unit holds its vectors: as read, in float32, sorted, and what comes out."""
+
+LEAST_ROWS = 32
+"""Rows that are handled together even where they are very large."""
 
 TEXTS_TOGETHER = 256
 """Documents of a block."""
@@ -126,8 +133,13 @@ class Plan:
 
     def fixed_bytes(self, n_rows: int) -> int:
         """Memory that grows with the number of records, besides what the process takes anyway: sample, then cells."""
-        sample = int(SAMPLE_COPIES * self.sample_rows(n_rows)) * 4
-        return max(self.n_cells(n_rows) * CELL_BYTES_A_DIM, sample) * self.settings.dim + OTHER_BYTES
+        sample = int(SAMPLE_COPIES * self.sample_rows(n_rows)) * 4 * self.settings.dim
+        n_cells = self.n_cells(n_rows)
+        steps = n_cells * CELL_BYTES_A_DIM * self.settings.dim
+        around = 8 * n_cells * defaults.NEAR_GROUPS
+        near = 4 * n_cells * min(NEIGHBOURS, n_cells)
+        tree = TREE_COPIES * 4 * n_cells * self.settings.dim + near
+        return max(sample, steps + around, tree + around) + OTHER_BYTES
 
     def least_units_bytes(self) -> int:
         """Memory without which no unit can work."""
@@ -155,18 +167,24 @@ class Plan:
                 f"{self.memory / 1e6:,.0f} MB is too little for {n_rows:,} records of {self.settings.dim} dimensions; "
                 f"give at least {least / 1e6:,.0f} MB, or fewer workers",
             )
-        return int(max(256, block // wide))
+        return int(max(LEAST_ROWS, block // wide))
 
-    def read_rows(self, texts: bool) -> int:
+    def read_rows(self, texts: bool, beside: int) -> int:
         """Rows of an input that are read together; the blocks of a job stay the same when it is resumed.
 
-        Of texts few, as they take long and become several chunks each.
+        Of texts that are to be embedded few, as they take long and become several chunks each.
+
+        Parameters
+        ----------
+        texts : bool
+            They are to be embedded.
+        beside : int
+            Bytes of a row beside its vector, on average.
         """
-        if texts:
-            return TEXTS_TOGETHER
-        wide = 4 * self.settings.dim + 64
+        wide = 4 * self.settings.dim + 64 + beside
         left = (self.memory - taken_bytes() - OTHER_BYTES) // (COPIES_OF_BLOCK * self.workers)
-        return int(max(256, min(left, MOST_READ_BYTES) // wide))
+        rows = int(max(LEAST_ROWS, min(left, MOST_READ_BYTES) // wide))
+        return min(rows, TEXTS_TOGETHER) if texts else rows
 
     def sample_rows(self, n_rows: int) -> int:
         """Rows of the sample that the groups are made from."""

@@ -17,6 +17,7 @@ from ramet.engine.jobs.inputs.checking import checked
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, put_bare
+from ramet.engine.jobs.row_bytes import bytes_beside_vectors
 from ramet.engine.jobs.stages import Stopped
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
@@ -56,7 +57,7 @@ class ReadStage:
         place = self._work.place
         if not place.has("kept/read"):
             only_texts = any("texts" in file.has and "vectors" not in file.has for file in self._files)
-            place.put_json("kept/read", self._work.plan.read_rows(only_texts))
+            place.put_json("kept/read", self._work.plan.read_rows(only_texts, bytes_beside_vectors(self._files)))
         return int(place.get_json("kept/read"))
 
     def prepare(self) -> None:

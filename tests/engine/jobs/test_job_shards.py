@@ -33,11 +33,11 @@ def test_a_shard_goes_on_with_the_memory_that_the_job_has_now(tmp_path, monkeypa
     options = {"shards": 3, "workers": 2, "list_size": 16, "metric": "l2"}
     plans, real = [], shard_job.run_shard
 
-    def dies(path, plan):
+    def dies(path, plan, stopped):
         plans.append(plan)
         if len(plans) == 2:
             raise KeyboardInterrupt
-        real(path, plan)
+        real(path, plan, stopped)
 
     monkeypatch.setattr(shard_job, "run_shard", dies)
     with pytest.raises(KeyboardInterrupt):
