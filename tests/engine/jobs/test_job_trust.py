@@ -15,6 +15,7 @@ from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, unpacked
 from ramet.engine.jobs.shard_job import run_shard
+from ramet.engine.jobs.work import Work
 from tests.engine import world
 from tests.engine.jobs.job_world import left_over, opened, records_of, write_jsonl
 from tests.engine.word_tokens import WordTokens
@@ -232,7 +233,7 @@ def test_a_shard_is_left_after_a_unit_when_the_job_is_to_stop(tmp_path):
     known = begun(tmp_path / "v.npy", place, stage="split", shards=2)
     stopped.set()
     with pytest.raises(stages.Stopped):
-        run_shard(known / "shard-0000", 1, stopped)
+        run_shard(known / "shard-0000", Work.opened(known / "shard-0000").plan.with_workers(1), stopped)
     assert not (known / "shard-0000" / "built").exists()
     build(tmp_path / "v.npy", place, resume=True, shards=2)
     assert opened(place).count() == 3000
