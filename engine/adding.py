@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ramet.engine import checks
 from ramet.engine import metadata as meta
 from ramet.engine.chunking import Chunk, chunk
@@ -24,6 +22,7 @@ from ramet.engine.documents import (
     refuse_taken,
     rows_of_documents,
 )
+from ramet.engine.embedded import has_words, vectors_of
 from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import ArgumentError, ConflictError
 from ramet.engine.hits import AddReport, UpsertReport
@@ -180,10 +179,7 @@ def _stored(
 
 def _known(vectors: Any, n: int, dim: int) -> Any:
     """Vectors of texts; None where the embedder knows none of the words: such chunks are found by words only."""
-    if getattr(vectors, "shape", None) != (n, dim):
-        found = getattr(vectors, "shape", type(vectors).__name__)
-        raise ArgumentError("embedder", f"made {found} of {n} texts; it must return shape {(n, dim)}")
-    known = np.any(vectors, axis=1).tolist()
+    known = has_words(vectors, n, dim).tolist()
     if all(known):
         return vectors
     return [vector if there else None for vector, there in zip(vectors, known, strict=True)]
@@ -253,13 +249,8 @@ def delete(opened: Opened, ids: list[str], tenant: str, timeout_s: float) -> int
 
 def with_vectors(opened: Opened, records: Records) -> tuple[Records, Callable[[Writer], None] | None]:
     """Records with vectors of the documents that have known words, and what binds the collection to the model."""
-    embedder, documents = opened.needed(), records.content.documents
-    if documents is None:
+    if records.content.documents is None:
         return records, None
-    there = [i for i, text in enumerate(documents) if text is not None]
-    texts = [text for text in documents if text is not None]
-    vectors: list[Any] = [None] * len(documents)
-    for i, vector in zip(there, _known(embedder.embed_documents(texts), len(texts), opened.settings.dim), strict=True):
-        vectors[i] = vector
-    block, bare = checks.with_gaps(vectors, records.names, opened.settings)
-    return replace(records, block=block, bare=bare), lambda writer: opened.bind_model(writer, embedder)
+    made = vectors_of(opened, records.content.documents)
+    block, bare = checks.with_gaps(made.column(), records.names, opened.settings)
+    return replace(records, block=block, bare=bare), lambda writer: opened.bind_model(writer, made.embedder)

@@ -108,7 +108,8 @@ class CollectionReads:
 
         ``rows`` are row numbers in use, those of deleted records included; when they are many times ``records``, it is
         time to `compact`. ``waiting``: lists that will be split or merged by the next writes. ``tenants`` describes
-        the 20 largest, or only ``tenant``.
+        the 20 largest, or only ``tenant``; ``curve`` is one measured on that tenant, and empty where it goes by one of
+        the ``shared_curves``, each of which was measured on a tenant with about as many lists.
 
         Raises
         ------

@@ -10,6 +10,7 @@ from ramet.engine.embedding import TextEmbedder
 from ramet.engine.errors import one_of
 from ramet.engine.hits import AddReport
 from ramet.engine.opened import Opened
+from ramet.engine.partly import in_parts
 from ramet.storage.store import DEFAULT_TIMEOUT_S
 
 
@@ -23,6 +24,7 @@ class CollectionTexts:
         """What makes vectors of texts: given to ``db.collection(name, embedder=...)``."""
         return self._opened.embedder
 
+    @in_parts
     def add_texts(
         self,
         texts: Sequence[str],
@@ -83,6 +85,7 @@ class CollectionTexts:
         wait_s = checks.seconds(timeout_s, "timeout_s")
         return adding.add(self._opened, documents, (chunk_tokens, overlap), action, token_codes, wait_s)
 
+    @in_parts
     def delete_texts(
         self, ids: Sequence[str], *, tenant: str = checks.DEFAULT_TENANT, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> int:

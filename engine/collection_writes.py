@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ramet.engine import adding, checks, records
 from ramet.engine import where as filters
+from ramet.engine.embedded import Embedded
 from ramet.engine.errors import ArgumentError, one_of
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.live import Live
 from ramet.engine.opened import Opened
+from ramet.engine.partly import in_parts
 from ramet.engine.settings import Settings
 from ramet.storage.store import DEFAULT_TIMEOUT_S, Store
+from ramet.storage.writer import Writer
 
 
 class CollectionWrites:
@@ -23,6 +27,7 @@ class CollectionWrites:
     _live: Live
     _opened: Opened
 
+    @in_parts
     def upsert(
         self,
         ids: Sequence[str],
@@ -76,16 +81,21 @@ class CollectionWrites:
         WriterBusyError
             Somebody else was writing all that time.
         StorageFullError
-            No room. Here and with `WriterBusyError` in the middle of a long call, the transactions before stay; calling
-            again with all records is safe.
+            No room. Here and with `WriterBusyError` in the middle of a long call, the transactions before stay, and the
+            error's ``partly_done`` is true; calling again with all records is safe unless ``on_conflict`` is "error".
         """
         action = one_of(on_conflict, "on_conflict", ("replace", "skip", "error"))
-        seconds, bind = checks.seconds(timeout_s, "timeout_s"), None
-        found = records.checked(ids, vectors, documents, metadata, tenant, self._settings)
-        if vectors is None and self._opened.embedder is not None:
+        seconds = checks.seconds(timeout_s, "timeout_s")
+        bind: Callable[[Writer], None] | None = None
+        column = vectors.column() if isinstance(vectors, Embedded) else vectors
+        found = records.checked(ids, column, documents, metadata, tenant, self._settings)
+        if isinstance(vectors, Embedded):
+            bind = partial(self._opened.bind_model, embedder=vectors.embedder)
+        elif vectors is None and self._opened.embedder is not None:
             found, bind = adding.with_vectors(self._opened, found)
         return self._live.upsert(found, on_conflict=action, timeout_s=seconds, before=bind)
 
+    @in_parts
     def delete(
         self,
         ids: Sequence[str] | None = None,
@@ -124,6 +134,7 @@ class CollectionWrites:
             raise ArgumentError("where", "is empty and would delete everything; use drop_tenant for that")
         return self._live.delete_matching(chosen, name, seconds)
 
+    @in_parts
     def grant(
         self,
         ids: Sequence[str],
@@ -160,6 +171,7 @@ class CollectionWrites:
             checks.seconds(timeout_s, "timeout_s"),
         )
 
+    @in_parts
     def revoke(
         self,
         ids: Sequence[str],

@@ -73,15 +73,29 @@ def is_given(stored: Any) -> bool:
 
 def curve_of(reader: CatalogReader, tenant: int, n_lists: int) -> RecallCurve:
     """The curve that a tenant with so many lists goes by; one without points when none was measured."""
-    if n_lists > ALL_LISTS:
-        own = parsed(reader.meta(OWN.format(tenant=tenant)))
-        if own is not None:
-            return own
-        if n_lists < OWN_FROM:
-            known = parsed(reader.meta(CLASS.format(number=class_of(n_lists))))
-            if known is not None:
-                return known
+    own = own_curve_of(reader, tenant, n_lists)
+    if own is not None:
+        return own
+    if ALL_LISTS < n_lists < OWN_FROM:
+        known = parsed(reader.meta(CLASS.format(number=class_of(n_lists))))
+        if known is not None:
+            return known
     return _shared((), n_lists)
+
+
+def own_curve_of(reader: CatalogReader, tenant: int, n_lists: int) -> RecallCurve | None:
+    """The curve that a tenant goes by if it was measured on the tenant itself."""
+    return parsed(reader.meta(OWN.format(tenant=tenant))) if n_lists > ALL_LISTS else None
+
+
+def shared_curves(reader: CatalogReader) -> dict[tuple[int, int], RecallCurve]:
+    """Curves of classes of tenants by the fewest and most lists of such a tenant; each was measured on one of them."""
+    found: dict[tuple[int, int], RecallCurve] = {}
+    for number in range(class_of(ALL_LISTS + 1), class_of(OWN_FROM - 1) + 1):
+        known = parsed(reader.meta(CLASS.format(number=number)))
+        if known is not None:
+            found[(1 << (number - 1)) + 1, min(1 << number, OWN_FROM - 1)] = known
+    return found
 
 
 def nprobe_for(curve: RecallCurve, n_lists: int, recall: float, k: int) -> int:

@@ -17,6 +17,7 @@ from ramet.engine.filters import rows_matching
 from ramet.engine.forking import tell_after_fork
 from ramet.engine.hits import CompactReport, UpsertReport
 from ramet.engine.ownership import known, refuse_foreign
+from ramet.engine.partly import committed
 from ramet.engine.placements import Kept, Placements
 from ramet.engine.rebalance import Deadline, rebalance, urgency
 from ramet.engine.remeasure import Remeasure
@@ -86,6 +87,7 @@ class Live:
                 yield Change(writer, self._settings, placements, search_pool(), self.analyzer)
                 placements.store()
                 txn_id, touched = writer.txn_id, writer.touched
+            committed()
             self._kept = placements.after_commit(txn_id, touched)
 
     def _settle(self, change: Change, n_records: int) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ramet.engine.curve import DEFAULT_RECALL
-from ramet.engine.curves import curve_of, nprobe_for
+from ramet.engine.curve import DEFAULT_RECALL, RecallCurve
+from ramet.engine.curves import curve_of, nprobe_for, own_curve_of, shared_curves
 from ramet.engine.errors import UnknownTenantError
 from ramet.engine.opened import MODEL
 from ramet.engine.settings import Settings
@@ -22,6 +22,9 @@ SHOWN = 20
 
 def collect(snapshot: Snapshot, settings: Settings, path: Path, tenant: str | None) -> dict[str, Any]:
     """Sizes, list lengths and recall curves of a collection, JSON-able; ``tenant``: describe only this one.
+
+    A tenant's curve is one that was measured on its own records. Those that tenants share are beside the tenants, since
+    they tell of the one that they were measured on.
 
     Raises
     ------
@@ -52,6 +55,9 @@ def collect(snapshot: Snapshot, settings: Settings, path: Path, tenant: str | No
         "bytes": {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()},
         "n_tenants": len(members),
         "tenants": tenants,
+        "shared_curves": [
+            {"lists": list(between), "curve": _points(curve)} for between, curve in shared_curves(snapshot).items()
+        ],
     }
 
 
@@ -60,7 +66,7 @@ def _tenant(snapshot: Snapshot, member: Member) -> dict[str, Any]:
     number, n_records = member.number, member.n_records
     directory = snapshot.lists(number)
     lengths = directory.counts.astype(np.int64)
-    curve = curve_of(snapshot, number, len(directory))
+    curve, own = curve_of(snapshot, number, len(directory)), own_curve_of(snapshot, number, len(directory))
     spread = np.percentile(lengths, [0, 50, 90, 99, 100]) if len(lengths) else np.zeros(5)
     return {
         "records": n_records,
@@ -71,5 +77,9 @@ def _tenant(snapshot: Snapshot, member: Member) -> dict[str, Any]:
             zip(("min", "p50", "p90", "p99", "max"), (round(float(v), 1) for v in spread), strict=True)
         ),
         "nprobe_at_default_recall": nprobe_for(curve, len(directory), DEFAULT_RECALL, 10) if len(directory) else 0,
-        "curve": [{"k": p.k, "nprobe": p.nprobe, "recall": round(p.recall, 4)} for p in curve.table()],
+        "curve": [] if own is None else _points(own),
     }
+
+
+def _points(curve: RecallCurve) -> list[dict[str, Any]]:
+    return [{"k": p.k, "nprobe": p.nprobe, "recall": round(p.recall, 4)} for p in curve.table()]

@@ -86,9 +86,11 @@ class Server:
         if isinstance(answer, Failure):
             lost = answer.sent and (answer.timed_out or not request.repeatable)
             return None if lost else backoff
+        if not request.repeatable and _may_be_done(answer):
+            return None
         if answer.status in (429, 503) and answer.problem.get("code") not in _LASTING:
             return backoff if answer.retry_after_s is None else answer.retry_after_s
-        return backoff if answer.status == 502 and not answer.problem and request.repeatable else None
+        return backoff if answer.status == 502 and not answer.problem else None
 
     def _error(self, answer: Reply | Failure, request: Request, attempts: int) -> Exception:
         if isinstance(answer, Failure):
@@ -110,6 +112,15 @@ class Server:
             if isinstance(error, RametError):
                 raise
             raise problems.not_understood(reply, self.url, error) from error
+
+
+def _may_be_done(answer: Reply) -> bool:
+    """Whether something of a write may have been committed.
+
+    A server that says 429 or 503 says whether that is so; a proxy may say 502 or 503 when it has lost the server in the
+    middle of a request.
+    """
+    return answer.status != 429 and (not answer.problem or answer.problem.get("partly_done") is True)
 
 
 def _is_busy(answer: Reply | Failure) -> bool:

@@ -219,6 +219,7 @@ def sent(
                 todo += _halves(part)
                 continue
             if done:
+                error.partly_done = True
                 error.add_note(f"the first {done} of {n} of this call were written before, in requests of their own")
             raise
     return found

@@ -95,6 +95,7 @@ def error_of(reply: Reply, url: str, attempts: int = 1) -> RametError:
         return _foreign(reply, url)
     known = ENGINE.get(str(problem.get("code")))
     error = _refusal(reply, url, attempts) if known is None else engine_error(known, problem)
+    error.partly_done = problem.get("partly_done") is True
     if isinstance(problem.get("request_id"), str):
         error.add_note(f"request {problem['request_id']} of {url}")
     return error

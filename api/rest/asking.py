@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
@@ -14,9 +14,11 @@ from ramet.api.rest.auth import Principal, scope
 from ramet.api.rest.context import Server
 from ramet.api.rest.errors import body_within
 from ramet.api.rest.events import while_heard
-from ramet.api.rest.limits import spend
 from ramet.api.rest.models.rag import Choosing
+from ramet.api.rest.problems import Refusal
+from ramet.api.rest.tokens import paid_by, spend
 from ramet.api.rest.values import given
+from ramet.engine.allowance import ReadLimitError, at_most
 from ramet.engine.rag.llm.protocol import InThreads
 
 T = TypeVar("T")
@@ -52,7 +54,7 @@ class Asking:
         def work() -> Selection:
             return self.server.rag(collection).select(question, budget, **options)
 
-        found = await self.server.run(work)
+        found = await self._run(work)
         self._selected(found)
         return found
 
@@ -68,9 +70,28 @@ class Asking:
         def work() -> PreparedAnswer:
             return self.server.rag(collection).prepare(question, **options)
 
-        found = await self.server.run(work)
+        found = await self._run(work)
         self._selected(found.selection)
         return found
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Select on a thread; the question's tokens are counted, and what candidates carry is bounded.
+
+        So an answer is bounded, too: it has the texts of some candidates, and what the language model was allowed.
+
+        Raises
+        ------
+        Refusal
+            ``answer_too_large``
+        """
+        most = self.server.settings.max_answer_bytes
+        try:
+            with paid_by(self.request.scope), at_most(most):
+                return await self.server.run(work)
+        except ReadLimitError as error:
+            advice = "store documents in chunks, by /texts"
+            said = f"the chunks that may answer it have more than {most:,} bytes together; {advice}"
+            raise Refusal("answer_too_large", said) from error
 
     def _selected(self, selection: Selection) -> None:
         """Count what selecting took."""

@@ -29,6 +29,7 @@ from ramet import (
     WriterBusyError,
 )
 from ramet.api.rest.pool import OverloadedError, back, deliver
+from ramet.engine.embedded import Embedded
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Upsert:
     tenants: list[str]
     """The owner of each."""
     vectors: Any = None
-    """Array (n, dim), or a list with None for records without one; None: the embedder makes them, if there is one."""
+    """Array (n, dim), or a list with None for records without one, or what the embedder made; None: there are none."""
     documents: list[str | None] | None = None
     metadata: list[dict[str, Any] | None] | None = None
     on_conflict: str = "replace"
@@ -68,6 +69,8 @@ class Upsert:
     def kind(self) -> tuple[Any, ...]:
         """Upserts of the same kind may be joined: then none makes the engine refuse the others for their form."""
         vectors = self.vectors
+        if isinstance(vectors, Embedded):
+            return self.on_conflict, vectors.embedder.identity
         shape = (vectors.shape[1:], vectors.dtype.str) if isinstance(vectors, np.ndarray) else type(vectors)
         return self.on_conflict, shape
 
@@ -79,7 +82,7 @@ class Upsert:
     @property
     def n_bytes(self) -> int:
         """Of vectors and documents, about."""
-        vectors = self.vectors
+        vectors = self.vectors.block if isinstance(self.vectors, Embedded) else self.vectors
         if isinstance(vectors, np.ndarray):
             return self.document_bytes + int(vectors.nbytes)
         return self.document_bytes + sum(32 * len(vector) for vector in vectors or () if vector is not None)
@@ -278,6 +281,8 @@ def _vectors(parts: list[Any]) -> Any:
         return parts[0]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
+    if isinstance(parts[0], Embedded):
+        return Embedded.joined(parts)
     return [vector for part in parts for vector in part]
 
 

@@ -76,7 +76,7 @@ class Server:
     aside : Pool
         Threads for what may take minutes, so that nobody waits behind it; `slowly` uses it.
     texts : Pool
-        Threads that embed texts to be stored, so that what keeps collections in order does not wait behind them.
+        Threads that embed texts to be stored, so that neither writes nor what keeps collections in order waits.
     searches : Coalescer
         Single queries, answered together.
     commits : Commits
@@ -102,7 +102,7 @@ class Server:
         self.database = connect(settings.data_dir)
         self.keys = Keys(settings.data_dir)
         self.tracing = Tracing(settings)
-        self.embedders = Embedders(settings, self.timed)
+        self.embedders = Embedders(settings, self.timed, self.metrics.tokens)
         self.rags: Rags | None = None
         self.quarantine = Quarantine()
         self.pool = Pool(settings.threads, 4 * settings.max_in_flight, "ramet-work", self.metrics.waited)

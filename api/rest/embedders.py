@@ -10,17 +10,28 @@ from typing import Any
 
 from ramet import Embedder, StaticEmbedder, TextEmbedder
 from ramet.api.rest.settings import Settings
+from ramet.api.rest.tokens import counted, payer
 
 STATIC = "static:"
 
 Timed = Callable[[str], AbstractContextManager[None]]
+Seen = Callable[[str, int], None]
 
 
 class Embedders:
-    """Which embedder a collection is opened with."""
+    """Which embedder a collection is opened with.
 
-    def __init__(self, settings: Settings, timed: Timed) -> None:
-        self._default, self._named, self._timed = settings.embedder, settings.embedders, timed
+    Parameters
+    ----------
+    settings : Settings
+    timed : callable
+        Makes a context that counts time as a stage's.
+    seen : callable
+        Called with a kind and a number of tokens.
+    """
+
+    def __init__(self, settings: Settings, timed: Timed, seen: Seen) -> None:
+        self._default, self._named, self._timed, self._seen = settings.embedder, settings.embedders, timed, seen
         self._loaded: dict[str, TextEmbedder] = {}
         self._lock = threading.Lock()
 
@@ -49,7 +60,7 @@ class Embedders:
         with self._lock:
             found = self._loaded.get(name)
             if found is None:
-                found = self._loaded[name] = _Counted(_loaded(name), self._timed)
+                found = self._loaded[name] = Counted(_loaded(name), self._timed, self._seen)
             return found
 
 
@@ -57,11 +68,14 @@ def _loaded(name: str) -> Any:
     return StaticEmbedder(name.removeprefix(STATIC)) if name.startswith(STATIC) else Embedder(name)
 
 
-class _Counted:
-    """An embedder whose time is counted as the stage "embed"; in all else the one that is inside."""
+class Counted:
+    """An embedder whose time is counted as the stage "embed", and whose tokens are counted against the key that asks.
 
-    def __init__(self, inside: Any, timed: Timed) -> None:
-        self._inside, self._timed = inside, timed
+    In all else it is the one that is inside.
+    """
+
+    def __init__(self, inside: Any, timed: Timed, seen: Seen) -> None:
+        self._inside, self._timed, self._seen = inside, timed, seen
         self.identity: str = inside.identity
         self.dim: int = inside.dim
         self.max_tokens: int | None = inside.max_tokens
@@ -79,9 +93,27 @@ class _Counted:
         found: list[int] = self._inside.count_tokens(texts)
         return found
 
-    def _run(self, name: str, *arguments: Any) -> Any:
+    def _run(self, name: str, texts: Any) -> Any:
         with self._timed("embed"):
-            return getattr(self._inside, name)(*arguments)
+            if counted():
+                self._count([texts] if isinstance(texts, str) else texts)
+            return getattr(self._inside, name)(texts)
+
+    def _count(self, texts: list[str]) -> None:
+        """Count tokens before they are used: of requests that come at once, only those that are at it go over.
+
+        Raises
+        ------
+        Refusal
+            ``rate_limited``
+        """
+        account = payer()
+        if account is not None:
+            account.ask()
+        n = sum(self._inside.count_tokens(texts))
+        self._seen("embedded", n)
+        if account is not None:
+            account.spend(n)
 
     def __getattr__(self, name: str) -> Any:
         """What only some embedders have: vectors of tokens."""

@@ -44,7 +44,7 @@ from ramet import (
 )
 from ramet.api.rest.allowed import allowed
 from ramet.api.rest.pool import OverloadedError
-from ramet.api.rest.problems import KINDS, Refusal, body_of, problem
+from ramet.api.rest.problems import KINDS, Kind, Refusal, body_of, problem
 from ramet.api.rest.request_ids import request_id
 from ramet.api.rest.selected import selection_of
 from ramet.engine.allowance import ReadLimitError
@@ -112,6 +112,12 @@ def code_of(error: RametError) -> str:
 def detail_of(error: RametError, request: Request | None = None) -> str:
     """What a client is told: the error's message, or what the kind says in its place; never a path of the server."""
     kind = KINDS[code_of(error)]
+    if error.partly_done:
+        return f"{_said(error, kind, request)}; what this write had committed before stays"
+    return _said(error, kind, request)
+
+
+def _said(error: RametError, kind: Kind, request: Request | None) -> str:
     if kind.detail is not None:
         return kind.detail
     if kind.status >= 500:
@@ -154,6 +160,8 @@ def _more(error: RametError) -> dict[str, Any]:
     found = {name: value for name in ("tenant", "advice") if (value := getattr(error, name, None))}
     if ids := getattr(error, "ids", None):
         found["ids"] = list(ids[:MOST_IDS])
+    if error.partly_done:
+        found["partly_done"] = True
     selection = getattr(error, "selection", None)
     return found if selection is None else {**found, "selection": selection_of(selection)}
 

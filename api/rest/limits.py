@@ -10,7 +10,6 @@ Counts are those of one process: with several server processes a key may get as 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ramet.api.rest.auth import Gate, Principal
 from ramet.api.rest.problems import Refusal
 from ramet.api.rest.refusing import refuse
+from ramet.api.rest.tokens import ACCOUNT, Account, Bucket, Headers, too_many
 
 if TYPE_CHECKING:
     from ramet.api.rest.context import Server
@@ -38,13 +38,12 @@ OTHERS_BYTES = 2 << 20
 # Bodies up to this count for nothing in what all bodies may take together.
 LIGHT = 64 << 10
 
-# Ends of paths whose requests use tokens of language models or embedders.
+# Ends of paths whose requests always use tokens of language models or embedders. Others do when a text has to be
+# embedded, which is noticed then.
 USING_TOKENS = ("/answer", "/chat/completions", "/texts")
 
 # Keys whose buckets are remembered; more than these, and full ones are forgotten.
 MANY_KEYS = 10_000
-
-Headers = list[tuple[bytes, bytes]]
 
 
 def install(app: FastAPI, server: Server) -> None:
@@ -229,36 +228,6 @@ class _Stopped(Exception):
     """No more of a body is taken."""
 
 
-class Bucket:
-    """As many tokens as may be taken in a minute, which come back evenly."""
-
-    __slots__ = ("at", "level", "size")
-
-    def __init__(self, per_minute: int, now: float) -> None:
-        self.size = per_minute
-        self.level = float(per_minute)
-        self.at = now
-
-    def fill(self, now: float) -> None:
-        """Put in what came since the last time."""
-        self.level = min(float(self.size), self.level + (now - self.at) * self.size / 60)
-        self.at = now
-
-    def wait(self, wanted: float) -> float:
-        """Seconds until there are `wanted` tokens; 0 when there are."""
-        return max(0.0, (wanted - self.level) * 60 / self.size)
-
-    def headers(self, suffix: bytes = b"") -> Headers:
-        """What is left, for the client."""
-        full = math.ceil((self.size - self.level) * 60 / self.size)
-        left = max(0, math.floor(self.level))
-        return [
-            (b"ratelimit-limit" + suffix, b"%d" % self.size),
-            (b"ratelimit-remaining" + suffix, b"%d" % left),
-            (b"ratelimit-reset" + suffix, b"%d" % full),
-        ]
-
-
 class Rates:
     """Refuses requests of a key that has sent too many, or used too many tokens: 429 ``rate_limited``.
 
@@ -293,7 +262,8 @@ class Rates:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+                told_too = _unexpected(scope, headers)
+                message = {**message, "headers": [*message.get("headers", ()), *headers, *told_too]}
             await send(message)
 
         if refusal is None:
@@ -304,20 +274,31 @@ class Rates:
     def _counted(self, scope: Scope, headers: Headers, requests: int | None, tokens: int | None) -> Refusal | None:
         """Count a request, and say what is against it; `headers` gets what is left."""
         now, key = time.monotonic(), scope["state"]["principal"].key_id
-        if tokens is not None and scope["path"].endswith(USING_TOKENS):
-            bucket = scope["state"]["tokens"] = _bucket(self._tokens, key, tokens, now)
-            headers += bucket.headers(b"-tokens")
-            if bucket.level < 1:
-                return _too_many(f"the key has used its {tokens:,} tokens of this minute", bucket.wait(1))
+        if tokens is not None:
+            account = scope["state"][ACCOUNT] = Account(_bucket(self._tokens, key, tokens, now))
+            if scope["path"].endswith(USING_TOKENS):
+                headers += account.bucket.headers(b"-tokens")
+                try:
+                    account.ask()
+                except Refusal as refusal:
+                    return refusal
         if requests is not None:
             bucket = _bucket(self._requests, key, requests, now)
             wait = bucket.wait(1)
             if not wait:
-                bucket.level -= 1
+                bucket.take(1, now)
             headers += bucket.headers()
             if wait:
-                return _too_many(f"the key may send {requests:,} requests in a minute", wait)
+                return too_many(f"the key may send {requests:,} requests in a minute", wait)
         return None
+
+
+def _unexpected(scope: Scope, headers: Headers) -> Headers:
+    """What is left of the tokens, for a request that wanted some where most want none."""
+    account: Account | None = scope["state"].get(ACCOUNT)
+    if account is None or not account.asked or any(name.endswith(b"-tokens") for name, _ in headers):
+        return []
+    return account.bucket.headers(b"-tokens")
 
 
 def _bucket(buckets: dict[str | None, Bucket], key: str | None, per_minute: int, now: float) -> Bucket:
@@ -330,23 +311,3 @@ def _bucket(buckets: dict[str | None, Bucket], key: str | None, per_minute: int,
         bucket = buckets[key] = Bucket(per_minute, now)
     bucket.fill(now)
     return bucket
-
-
-def _too_many(detail: str, wait: float) -> Refusal:
-    return Refusal("rate_limited", f"{detail}; try again later", headers={"Retry-After": str(max(1, math.ceil(wait)))})
-
-
-def spend(scope: Scope, tokens: int) -> None:
-    """Count tokens that a request has used; they are known when it is done, so a key may once go below nothing.
-
-    Parameters
-    ----------
-    scope : mapping
-        ``request.scope``.
-    tokens : int
-        Of prompts and answers of a language model, or of texts that were embedded.
-    """
-    bucket: Bucket | None = scope.get("state", {}).get("tokens")
-    if bucket is not None:
-        bucket.fill(time.monotonic())
-        bucket.level -= tokens

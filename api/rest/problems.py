@@ -77,7 +77,7 @@ KINDS: dict[str, Kind] = {
     "read_only": Kind(503, "The collection cannot be written", "the files of this collection may not be written"),
     "collection_quarantined": Kind(503, "The collection is damaged", retry_after=30),
     "timeout": Kind(504, "The request took too long"),
-    "storage_full": Kind(507, "No room", "there is no room for this write; nothing of it was kept"),
+    "storage_full": Kind(507, "No room", "there is no room for this write"),
     # what failed
     "corrupt": Kind(
         500, "The collection is damaged", "files of this collection are damaged; the operator has to run `ramet verify`"

@@ -93,6 +93,24 @@ def test_what_does_not_pass_is_not_waited_for(code):
     assert len(requests) == 1 and isinstance(error, ramet.StorageError)
 
 
+@pytest.mark.parametrize("code", ["writer_busy", "closed"])
+def test_what_was_committed_in_part_is_tried_again_only_if_that_changes_nothing(code):
+    partly = problem(503, code, headers={"retry-after": "0"}, partly_done=True)
+    assert len(played(server().asked(READ, busy_s=60), [partly, DONE])[1]) == 2
+    error, requests, _ = refused(server().asked(ONCE, busy_s=60), [partly])
+    assert len(requests) == 1 and error.partly_done is True
+    nothing = problem(503, code, headers={"retry-after": "0"})
+    assert len(played(server().asked(ONCE, busy_s=60), [nothing, DONE])[1]) == 2
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_proxy_does_not_say_what_was_done(status):
+    page = Reply(status=status, headers={"content-type": "text/plain"}, body=b"reset before headers")
+    assert len(played(server().asked(READ), [page, DONE])[1]) == 2
+    error, requests, _ = refused(server().asked(ONCE), [page])
+    assert isinstance(error, ramet.ServerUnavailableError) and len(requests) == 1
+
+
 def test_a_gateway_without_a_server_behind_it_is_tried_again():
     bad = Reply(status=502, headers={"content-type": "text/html"}, body=b"<h1>Bad gateway</h1>")
     assert len(played(server().asked(READ), [bad, DONE])[1]) == 2

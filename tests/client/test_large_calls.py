@@ -208,3 +208,34 @@ def test_pages_are_followed_to_the_end():
     records, requests, _ = played(calls().get(include=[], limit=3), page)
     assert [one.id for one in records] == ["a", "b", "c"] and records.cursor == "2"
     assert [json.loads(one.body)["limit"] for one in requests] == [3, 1]
+
+
+PARTLY = problem(503, "writer_busy", headers={"retry-after": "0"}, partly_done=True)
+
+
+@pytest.mark.parametrize(("on_conflict", "again"), [("replace", True), ("skip", True), ("error", False)])
+def test_a_write_that_was_committed_in_part_is_repeated_if_that_is_safe(on_conflict, again):
+    answers = [PARTLY, reply({"inserted": 2, "replaced": 8, "skipped": 0})]
+    operation = upsert(calls(), 10, on_conflict=on_conflict, timeout_s=60.0)
+    if again:
+        report, requests, _ = played(operation, answers)
+        assert len(requests) == 2 and report.n_replaced == 8
+    else:
+        error, requests, _ = refused(operation, answers)
+        assert len(requests) == 1 and isinstance(error, ramet.WriterBusyError) and error.partly_done
+
+
+def test_deleting_by_a_filter_is_not_repeated_once_something_was_deleted():
+    def delete():
+        return calls().delete(None, where={"year": 1999}, tenant=None, timeout_s=60.0)
+
+    assert len(refused(delete(), [PARTLY])[1]) == 1
+    assert len(refused(delete(), [Failure(reason="reset", sent=True)])[1]) == 1
+    busy = problem(503, "writer_busy", headers={"retry-after": "0"})
+    assert played(delete(), [busy, reply({"deleted": 3})])[0] == 3
+
+
+def test_requests_before_the_one_that_failed_count_as_done():
+    stored = reply({"inserted": 4, "replaced": 0, "skipped": 0})
+    error, requests, _ = refused(upsert(calls(max_records=4), 10), [stored, problem(507, "storage_full")])
+    assert len(requests) == 2 and isinstance(error, ramet.StorageFullError) and error.partly_done

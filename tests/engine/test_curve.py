@@ -122,9 +122,28 @@ def test_a_measurement_is_put_off_in_busy_calls_but_not_for_ever(tmp_path):
         remeasure.after = lambda *_, **__: None
         docs.upsert([str(i) for i in range(3000)], rng.standard_normal((3000, 8)), tenant="large")
         n_lists = docs.stats("large")["tenants"]["large"]["lists"]
-        while not docs.stats("large")["tenants"]["large"]["curve"]:
+        while not docs.stats()["shared_curves"]:
             after({0: n_lists}, 1, busy=True)
             after({}, 1, busy=True)
             calls.append(1)
             assert len(calls) < 10
         assert len(calls) > 1
+
+
+def test_a_tenant_s_figures_show_no_curve_that_was_measured_on_others(tmp_path):
+    rng = np.random.default_rng(0)
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("c", 8, "l2")
+        docs.upsert([str(i) for i in range(3000)], rng.standard_normal((3000, 8)), tenant="measured")
+        docs.upsert([str(i) for i in range(2500)], rng.standard_normal((2500, 8)), tenant="other")
+        found = docs.stats()
+        shared = found["shared_curves"]
+        classes = [range(one["lists"][0], one["lists"][1] + 1) for one in shared]
+        for tenant in ("measured", "other"):  # neither says whose it is
+            figures = docs.stats(tenant)["tenants"][tenant]
+            assert figures == found["tenants"][tenant]
+            assert any(figures["lists"] in one for one in classes) and figures["curve"] == []
+            assert figures["nprobe_at_default_recall"] < figures["lists"]  # it goes by the shared one all the same
+        docs.calibrate(rng.standard_normal((64, 8)), tenant="other")
+        assert docs.stats("other")["tenants"]["other"]["curve"]
+        assert docs.stats()["shared_curves"] == shared

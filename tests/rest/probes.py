@@ -6,8 +6,9 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from ramet.api.rest import auth, limits
+from ramet.api.rest import auth
 from ramet.api.rest.auth import Asking
+from ramet.api.rest.tokens import spend
 
 
 class Named(BaseModel):
@@ -65,7 +66,7 @@ def add(app):
 
     @app.post("/v1/probe/{tokens}/answer")
     async def answer(tokens: int, request: Request):
-        limits.spend(request.scope, tokens)
+        spend(request.scope, tokens)
         return {"tokens": tokens}
 
     @app.get("/unguarded")

@@ -93,3 +93,26 @@ def test_the_client_asks_for_less_at_a_time(large):
         assert [one.id for one in collection.get(include=["documents"])] == ids
         hits = collection.query(rows, k=3)
         assert [found[0] for found in hits.ids] == ids and len(hits.documents) == N
+
+
+def test_selections_and_answers(client, large):
+    """What may answer a question is bounded, before a language model is asked."""
+    question = {"question": "Where are rivers?", "budget": 100_000, "mode": "keyword"}
+    chat = {
+        "model": "c",
+        "messages": [{"role": "user", "content": "Where are rivers?"}],
+        "budget": 100_000,
+        "mode": "keyword",
+    }
+    collection = ramet.connect(large[0].data).collection("c")
+    collection.upsert([f"w{i}" for i in range(20)], documents=[f"rivers {i} " + "y " * (BYTES // 2) for i in range(20)])
+    asked = {"/v1/collections/c/select": question, "/v1/collections/c/answer": question, "/v1/chat/completions": chat}
+    for path, body in asked.items():
+        assert "chunks" in refused(client.post(path, json=body), 400, "answer_too_large")["detail"]
+        if "select" not in path:
+            refused(client.post(path, json={**body, "stream": True}), 400, "answer_too_large")
+    collection.delete([f"w{i}" for i in range(3, 20)])
+    for path, body in asked.items():
+        answer = client.post(path, json=body)
+        ok(answer)
+        assert len(answer.content) < 2 << 20

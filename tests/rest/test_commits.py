@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 import ramet
 from ramet.api.rest.commits import Commits, Upsert
 from ramet.api.rest.pool import OverloadedError
+from ramet.engine.embedded import embedded
 from ramet.engine.upsert import _bytes_until
+from tests.engine.word_hash import WordHash
 
 DIM = 4
 
@@ -179,6 +181,30 @@ def test_concurrent_writes_are_as_if_one_came_after_the_other(tmp_path_factory, 
                     np.testing.assert_array_equal(found[name].vector, vector(number))
                 else:
                     assert found[name].vector is None
+
+
+def test_what_was_embedded_is_joined(tmp_path):
+    seen, gate = [], threading.Event()
+    with ramet.connect(tmp_path) as db:
+        docs = db.create_collection("docs", embedder=WordHash())
+
+        async def written():
+            commits = Commits(seen=lambda n, _: seen.append(n))
+            busy = commits.run(docs, gate.wait)
+            futures = []
+            for i in range(6):
+                texts = [f"text {i}", None]
+                one = Upsert(ids=[f"a{i}", f"b{i}"], tenants=["x"] * 2, documents=texts, vectors=embedded(docs, texts))
+                futures.append(commits.upsert(docs, one))
+            gate.set()
+            await asyncio.gather(busy, *futures)
+
+        asyncio.run(written())
+        assert seen == [6]
+        vectors = {one.id: one.vector for one in docs.get(tenant="x")}
+        for i in range(6):
+            np.testing.assert_array_equal(vectors[f"a{i}"], WordHash().embed_documents([f"text {i}"])[0])
+            assert vectors[f"b{i}"] is None
 
 
 def test_documents_count_as_the_engine_counts_them():

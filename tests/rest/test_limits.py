@@ -160,6 +160,9 @@ def test_only_what_carries_records_may_be_large(begin):
     with begin().client() as client:
         response = client.post("/v1/collections", content=b"x" * (2 * MB + 1))
         assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+        for path in ("collections/c/select", "collections/c/answer", "chat/completions", "collections/c/backups"):
+            response = client.post(f"/v1/{path}", content=b"x" * (2 * MB + 1))
+            assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
         large, json = b"x" * (2 * MB + 1), {"Content-Type": "application/json"}
         assert client.post("/v1/collections/c/records", content=large, headers=json).status_code == 404
 

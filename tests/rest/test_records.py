@@ -233,3 +233,26 @@ def test_a_body_without_a_type_is_refused(client):
     for path in ("records", "query", "query/batch", "records/delete"):
         answer = client.post(f"/v1/collections/c/{path}", content=b'{"ids": ["a"], "vector": [1, 2]}')
         assert answer.status_code in {415, 422} and (answer.status_code == 415 or path == "records/delete")
+
+
+def test_a_write_that_was_committed_in_part_says_so(server, client, monkeypatch):
+    """Somebody else takes the collection behind the first of three transactions, and keeps it."""
+    monkeypatch.setattr("ramet.engine.live.CHUNK", 4)
+    monkeypatch.setattr("ramet.api.rest.commits.WAIT_S", 0.05)
+    docs = server.server.database.create_collection("docs", 2)
+    holding, settled = [], docs._live._remeasure.after
+
+    def taken_over(*arguments, **options):
+        settled(*arguments, **options)
+        holding.append(docs._store.write())
+
+    docs._live._remeasure.after = taken_over
+    body = {"ids": list("abcdefghij"), "vectors": [[1.0, 0.0]] * 10}
+    said = refused(client.post("/v1/collections/docs/records", json=body), 503, "writer_busy")
+    assert said["partly_done"] is True and said["detail"].endswith("had committed before stays")
+    assert docs.count() == 4
+    docs._live._remeasure.after = settled
+    said = refused(client.post("/v1/collections/docs/records", json=body), 503, "writer_busy")
+    assert "partly_done" not in said and "committed" not in said["detail"]
+    holding[0].abort()
+    assert ok(client.post("/v1/collections/docs/records", json=body))["replaced"] == 4

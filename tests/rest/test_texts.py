@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
+import ramet
 from ramet.api.rest.wire import ARROW
 from ramet.engine.keys import ALL, Keys
 from tests.engine.word_hash import WordHash
@@ -47,6 +48,49 @@ def test_records_are_embedded_when_they_come_without_vectors(client, docs):
     assert ok(client.post("/v1/collections/docs/records", json=body))["inserted"] == 2
     found = ok(client.post("/v1/collections/docs/records/get", json={"include": ["vectors"]}))["records"]
     assert [one["vector"] is None for one in found] == [False, True]
+
+
+def test_vectors_made_here_bind_the_collection_to_the_model(server, client):
+    database = server.server.database
+    docs = database.create_collection("bound", embedder=WordHash())
+    ok(client.post("/v1/collections/bound/records", json={"ids": ["a"], "documents": [TEXTS[0]]}))
+    assert docs.stats()["model"] == WordHash().identity
+    np.testing.assert_array_equal(docs.get(["a"])[0].vector, WordHash().embed_documents(TEXTS[:1])[0])
+    other = database.create_collection("other", embedder=WordHash("other"))
+    ok(client.post("/v1/collections/other/records", json={"ids": ["a"], "documents": [None]}))
+    assert other.stats()["model"] is None  # nothing was embedded
+    with ramet.connect(server.data) as elsewhere:
+        elsewhere.collection("other", embedder=WordHash()).upsert(["b"], documents=[TEXTS[1]])
+    said = refused(
+        client.post("/v1/collections/other/records", json={"ids": ["c"], "documents": [TEXTS[2]]}),
+        409,
+        "model_mismatch",
+    )
+    assert WordHash().identity in said["detail"]
+    assert [one.id for one in other.get()] == ["a", "b"]
+
+
+def test_embedding_keeps_no_writer_waiting(start):
+    """While one request's documents are embedded, others write to the same collection."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(WordHash):
+        def embed_documents(self, texts):
+            begun.set()
+            assert go.wait(60)
+            return super().embed_documents(texts)
+
+    running = start(threads=2)
+    docs = running.server.database.create_collection("docs", embedder=Slow())
+    path, with_vector = "/v1/collections/docs/records", {"ids": ["v"], "vectors": [[1.0] * 16]}
+    with running.client() as client, ThreadPoolExecutor(1) as other:
+        adding = other.submit(client.post, path, json={"ids": ["t"], "documents": TEXTS[:1]})
+        assert begun.wait(60)
+        ok(client.post(path, json=with_vector, timeout=10))
+        assert [one.id for one in docs.get()] == ["v"]
+        go.set()
+        ok(adding.result())
+    assert [one.id for one in docs.get()] == ["t", "v"]
 
 
 def test_texts_need_an_embedder(client):
@@ -97,6 +141,7 @@ def test_a_key_reaches_its_tenants_only(keyed):
     refused(acme.get(f"{c}/stats"), 403, "tenant_forbidden")
     stats = acme.get(f"{c}/stats", params={"tenant": "acme"})
     assert set(ok(stats)["tenants"]) == {"acme"} and "evil" not in stats.text and "records" not in stats.json()
+    assert "shared_curves" not in stats.json() and "shared_curves" in ok(keyed["all"].get(f"{c}/stats"))
     refused(acme.delete(f"{c}/tenants/acme"), 403, "right_missing")
     assert ok(keyed["both"].get(c))["records"] == 2
     refused(keyed["both"].post(f"{c}/records/count"), 403, "tenant_forbidden")  # it would be "default"

@@ -26,3 +26,6 @@ class Problem(BaseModel):
     code: str = Field(description="Short name of the error, for programs.")
     request_id: str = Field(description="As in the header X-Request-Id; the server's log has it, too.")
     argument: str | None = Field(default=None, description="Which part of the request is wrong, where one is.")
+    partly_done: bool | None = Field(
+        default=None, description="True when some of the transactions of a write were committed; else it is left out."
+    )

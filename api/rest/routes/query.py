@@ -17,6 +17,7 @@ from ramet.api.rest.models import query as models
 from ramet.api.rest.models.fields import MAX_HITS, CollectionName
 from ramet.api.rest.problems import declared
 from ramet.api.rest.routes.shared import at_most, opened, where_of
+from ramet.api.rest.tokens import paid_by
 from ramet.api.rest.wire import NPY, accepts_npy, npy, read_npy
 
 Scoped = tuple[models.Query, tuple[str, ...]]
@@ -55,7 +56,8 @@ async def query(request: Request, name: CollectionName, principal: Asking) -> Re
         content = await server.searches.search(_ask(collection, len(body.vector), tenants, body), body.vector)
         server.metrics.queries(name)
         return Response(content, media_type=JSON)
-    response = await server.search(_one, collection, body, tenants, accepts_npy(request.headers.get("accept")))
+    with paid_by(request.scope):
+        response = await server.search(_one, collection, body, tenants, accepts_npy(request.headers.get("accept")))
     server.metrics.queries(name)
     return response
 
@@ -87,7 +89,8 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
         scoped = [(one, _tenants(principal, one)) for one in each]
         at_most(max(one.k for one in each), server.settings.max_k, "k", "hits")
         at_most(sum(one.k for one in each), MAX_HITS, "queries", "hits together")
-        response = await server.search(_each, collection, scoped, binary)
+        with paid_by(request.scope):
+            response = await server.search(_each, collection, scoped, binary)
         server.metrics.queries(name, len(each))
         return response
     assert isinstance(body, models.QueryBatch | models.QueryTail)
@@ -96,7 +99,8 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
     at_most(body.k, server.settings.max_k, "k", "hits")
     at_most(n * body.k, MAX_HITS, "k", "hits together")
     tenants = _tenants(principal, body)
-    response = await server.search(_form, collection, body, vectors, tenants, binary)
+    with paid_by(request.scope):
+        response = await server.search(_form, collection, body, vectors, tenants, binary)
     server.metrics.queries(name, n)
     return response
 

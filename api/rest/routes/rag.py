@@ -19,7 +19,9 @@ from ramet.api.rest.selected import answer_of, selection_of
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["answers"])
 
-SELECTING = ("unknown_collection", "missing_embedder", "model_mismatch", "collection_quarantined")
+SELECTING = (
+    "unknown_collection", "missing_embedder", "model_mismatch", "answer_too_large", "collection_quarantined"
+)  # fmt: skip
 ASKING = (*SELECTING, "llm_error", "llm_unavailable", "llm_refused", "llm_response", "llm_timeout")
 
 _TOKEN = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -19,10 +20,12 @@ from ramet.api.rest.models import records as models
 from ramet.api.rest.models.fields import CollectionName, OfTenant, OnConflict, RecordId
 from ramet.api.rest.problems import Refusal, declared
 from ramet.api.rest.routes.shared import Serving, answer, at_most, opened, where_in, where_of
+from ramet.api.rest.tokens import paid_by
 from ramet.api.rest.values import metadata
 from ramet.api.rest.wire import ARROW, NPY, accepts_npy, npy, read_npy
 from ramet.engine.allowance import ReadLimitError
 from ramet.engine.allowance import at_most as read_at_most
+from ramet.engine.embedded import embedded
 
 T = TypeVar("T")
 
@@ -105,6 +108,9 @@ async def upsert_records(
     if len(records.tenants) != n:
         raise ArgumentError("tenant", f"{len(records.tenants)} tenants for {n} records; send one, or one for each")
     _check_lengths(records)
+    if records.vectors is None and records.documents is not None and collection.embedder is not None:
+        with paid_by(request.scope):  # not in its turn to write, where others wait
+            records.vectors = await server.texts.run(partial(embedded, collection, records.documents))
     report = await server.commits.upsert(collection, records)
     server.metrics.written(name, "upserted", report.n_inserted + report.n_replaced)
     return answer({"inserted": report.n_inserted, "replaced": report.n_replaced, "skipped": report.n_skipped})

@@ -11,12 +11,12 @@ from ramet import ArgumentError
 from ramet.api.rest.auth import Asking, scope
 from ramet.api.rest.bodies import described, in_body
 from ramet.api.rest.commits import WAIT_S
-from ramet.api.rest.limits import spend
 from ramet.api.rest.models import records, texts
 from ramet.api.rest.models.fields import CollectionName
 from ramet.api.rest.problems import declared
 from ramet.api.rest.routes.records import _plain
 from ramet.api.rest.routes.shared import Serving, answer, at_most, opened
+from ramet.api.rest.tokens import paid_by
 from ramet.api.rest.values import metadata
 
 router = APIRouter(prefix="/v1", tags=["texts"])
@@ -58,10 +58,9 @@ async def add_texts(
         token_codes=body.token_codes,
         timeout_s=WAIT_S,
     )
-    report = await server.texts.run(adding)
+    with paid_by(request.scope):
+        report = await server.texts.run(adding)
     server.metrics.written(name, "upserted", report.n_chunks)
-    server.metrics.tokens("embedded", report.n_tokens)
-    spend(request.scope, report.n_tokens)
     return answer(
         {
             "ids": report.ids,
