@@ -1,17 +1,16 @@
 """Tree search with a cross-encoder beside a beam with the same one: what they choose, and in how many passes.
 
-No package brings the weights of a cross-encoder, so one is made: the lower half of MiniLM, taught on the questions for
+No package brings the weights of a cross-encoder, so one is made (`bench.rag_cross_model`), taught on the questions for
 training to say how much of the evidence a set of passages holds and how little else (F1). What is compared is the
 search, not the model.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bench import texts
 from bench.rag_measure import Table, checked, difference, judged
 from bench.rag_pools import Asked
 from ramet.engine.rag.choice import Limit
@@ -27,12 +26,8 @@ CONTENDERS: Mapping[str, tuple[str, dict[str, Any]]] = {
 """Strategy and parameters. F1 falls with a needless passage, so it takes no price."""
 MEASURES = ("recall", "precision", "f1", "all_gold", "tokens", "chunks", "ms", "passes")
 
-READ = 224
-"""Tokens of question and passages that the model reads."""
-LAYERS = 3
-SETS_OF_ONE_QUESTION = 8
+SETS_OF_ONE_QUESTION = 12
 MOST_PASSAGES = 3
-BATCH, RATE, EPOCHS = 16, 3e-5, 2
 SEED = 5
 
 
@@ -63,45 +58,6 @@ def examples(pools: Sequence[Asked], seed: int = SEED) -> list[Example]:
             worth = judged(one, chosen.tolist())["f1"]
             out.append(Example(question=one.question.text, text=text, worth=worth))
     return out
-
-
-def taught(of: Sequence[Example], said: Callable[[str], object] = print) -> Any:
-    """A cross-encoder of MiniLM's lower layers, trained on examples; the last epoch's loss is said."""
-    import torch
-    from sentence_transformers import CrossEncoder
-
-    torch.manual_seed(SEED)
-    model = CrossEncoder(str(texts.model_path()), num_labels=1, max_length=READ, device="cpu")
-    network, tokenizer = model.model, model.tokenizer
-    network.bert.encoder.layer = network.bert.encoder.layer[:LAYERS]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
-    loss_of = torch.nn.BCEWithLogitsLoss()
-    rng = np.random.default_rng(SEED)
-    network.train()
-    for epoch in range(EPOCHS):
-        losses = []
-        for part in _batches(of, rng):
-            inputs = tokenizer(
-                [one.question for one in part], [one.text for one in part],
-                padding=True, truncation="only_second", max_length=READ, return_tensors="pt",
-            )  # fmt: skip
-            loss = loss_of(network(**inputs).logits[:, 0], torch.tensor([one.worth for one in part]))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        said(f"  cross-encoder, epoch {epoch + 1}: loss {np.mean(losses):.3f} over {len(of):,} sets of passages")
-    network.eval()
-    return model
-
-
-def _batches(of: Sequence[Example], rng: np.random.Generator) -> Iterator[list[Example]]:
-    """Examples of like length together, in an order by chance."""
-    by_length = sorted(range(len(of)), key=lambda i: (len(of[i].text), i))
-    parts = [by_length[first : first + BATCH] for first in range(0, len(of), BATCH)]
-    for number in rng.permutation(len(parts)).tolist():
-        yield [of[i] for i in parts[number]]
 
 
 def measured(model: Any, name: str, pools: Sequence[Asked], budget: int) -> Table:

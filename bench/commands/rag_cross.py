@@ -6,6 +6,7 @@ from typing import Any
 
 from bench import machine, rag_cross, rag_texts, records, texts
 from bench.commands import options
+from bench.rag_cross_model import JointEncoder
 from bench.rag_halves import halves, header
 
 
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     where, there = texts.asked(args.text, args.sets)
     print(machine.short(machine.describe()), machine.commit(), flush=True)
     pools = {name: halves(where, name, args.train_questions, widen=False) for name in there}
-    model = rag_cross.taught(rag_cross.examples([one for _, train, _ in pools.values() for one in train]))
+    model = JointEncoder(rag_cross.examples([one for _, train, _ in pools.values() for one in train]))
     found: list[dict[str, Any]] = []
     for name, (n, train, every) in pools.items():
         test = every[: args.questions]

