@@ -51,8 +51,7 @@ async def query(request: Request, name: CollectionName, principal: Asking) -> Re
     tenants = _tenants(principal, body)
     if body.k > server.settings.max_k:
         at_most(body.k, server.settings.max_k, "k", "hits")
-    if _is_plain(body):
-        assert body.vector is not None
+    if body.vector is not None and _is_plain(body):
         content = await server.searches.search(_ask(collection, len(body.vector), tenants, body), body.vector)
         server.metrics.queries(name)
         return Response(content, media_type=JSON)
@@ -99,6 +98,11 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
     at_most(body.k, server.settings.max_k, "k", "hits")
     at_most(n * body.k, MAX_HITS, "k", "hits together")
     tenants = _tenants(principal, body)
+    if vectors is not None and len(vectors) == 1 and not binary and _is_plain(body):
+        ask = _ask(collection, len(vectors[0]), tenants, body)
+        found = await server.searches.search(ask, vectors[0])
+        server.metrics.queries(name)
+        return Response(b'{"results":[' + found + b"]}", media_type=JSON)
     with paid_by(request.scope):
         response = await server.search(_form, collection, body, vectors, tenants, binary)
     server.metrics.queries(name, n)
@@ -109,11 +113,11 @@ def _tenants(principal: Principal, body: models.Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys(scope(principal, body.tenant, "read")))
 
 
-def _is_plain(body: models.Query) -> bool:
-    """Whether a query can be searched together with others."""
+def _is_plain(body: models.Options) -> bool:
+    """Whether one query, of a vector, can be searched together with others."""
     return (
-        body.vector is not None
-        and body.text is None
+        getattr(body, "text", None) is None
+        and not getattr(body, "texts", None)
         and not body.where
         and not body.explain
         and (body.mode is None or body.mode == "dense")
@@ -121,7 +125,7 @@ def _is_plain(body: models.Query) -> bool:
     )
 
 
-def _ask(collection: Collection, dim: int, tenants: tuple[str, ...], body: models.Query) -> Ask:
+def _ask(collection: Collection, dim: int, tenants: tuple[str, ...], body: models.Options) -> Ask:
     include = body.include
     return Ask(
         collection, dim, tenants, body.k, body.recall, body.nprobe, body.exact, body.prune,
