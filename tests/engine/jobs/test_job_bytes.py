@@ -158,3 +158,12 @@ def test_resumed_with_other_memory_and_workers(tmp_path, vectors):
         assert at < 100
     assert at > 4
     assert digests(tmp_path / "db" / "a") == digests(tmp_path / "whole" / "a")
+
+
+def test_nor_do_they_in_shards_killed_or_not(tmp_path, vectors):
+    records = [{**one, "owner": f"t{i % 5}"} for i, one in enumerate(records_of(vectors))]
+    path, options = write_jsonl(tmp_path / "r.jsonl", records), {"tenant_column": "owner", "shards": 3}
+    found = variants([path], tmp_path / "db", **options)
+    assert_alike(found)
+    assert run_to_the_end([path], tmp_path / "killed" / "a", 5, kills=12, memory="354MB", workers=2, **options) >= 5
+    assert digests(tmp_path / "killed" / "a") == found["2GB", 1]
