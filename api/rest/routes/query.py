@@ -98,15 +98,21 @@ async def query_batch(request: Request, name: CollectionName, principal: Asking)
     at_most(body.k, server.settings.max_k, "k", "hits")
     at_most(n * body.k, MAX_HITS, "k", "hits together")
     tenants = _tenants(principal, body)
-    if vectors is not None and len(vectors) == 1 and not binary and _is_plain(body):
-        ask = _ask(collection, len(vectors[0]), tenants, body)
-        found = await server.searches.search(ask, vectors[0])
-        server.metrics.queries(name)
-        return Response(b'{"results":[' + found + b"]}", media_type=JSON)
-    with paid_by(request.scope):
-        response = await server.search(_form, collection, body, vectors, tenants, binary)
+    if vectors is not None and n == 1 and not binary and _is_plain(body):
+        response = await _alone(server, collection, body, vectors[0], tenants)
+    else:
+        with paid_by(request.scope):
+            response = await server.search(_form, collection, body, vectors, tenants, binary)
     server.metrics.queries(name, n)
     return response
+
+
+async def _alone(
+    server: Server, collection: Collection, body: models.Options, vector: Any, tenants: tuple[str, ...]
+) -> Response:
+    """A batch of one plain query: searched together with those of other requests."""
+    found = await server.searches.search(_ask(collection, len(vector), tenants, body), vector)
+    return Response(b'{"results":[' + found + b"]}", media_type=JSON)
 
 
 def _tenants(principal: Principal, body: models.Options) -> tuple[str, ...]:

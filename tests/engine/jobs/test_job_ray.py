@@ -22,7 +22,7 @@ def units():
     from ramet.engine.jobs.ray_units import RayUnits
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield RayUnits("auto", 2)
+    yield RayUnits("auto", 2, 1 << 28)
     ray.shutdown()
 
 
