@@ -7,12 +7,13 @@ VENV   ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help venv lint format test soak fuzz demo bench clean
+.PHONY: help venv lint format test slow soak fuzz demo bench clean
 
 help:
 	@echo "make venv    make $(VENV) with the development tools"
 	@echo "make lint    ruff (check and format) and mypy"
 	@echo "make test    all tests"
+	@echo "make slow    the tests that make test leaves out: jobs killed many times, sharded collections behind the contract suite"
 	@echo "make soak    random operations on live collections, writers killed meanwhile: RAMET_SOAK_STEPS of them (20000)"
 	@echo "make fuzz    schemathesis against a real server, without keys and with two: RAMET_FUZZ_EXAMPLES (100), RAMET_FUZZ_SEED"
 	@echo "make demo    answers from Python's own manual with citations; then recall and latency, plot in build/demo"
@@ -56,6 +57,9 @@ format: venv
 # Not `python -m pytest`: it puts the repository root on the path, where `index` is a second copy of `ramet.index`.
 test: venv
 	$(VENV)/bin/pytest
+
+slow: venv
+	$(VENV)/bin/pytest -m slow
 
 # The seed is printed; the same one repeats the same operations, but for the moments at which writers are killed.
 RAMET_SOAK_STEPS ?= 20000

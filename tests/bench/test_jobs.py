@@ -64,6 +64,7 @@ def test_a_given_file_is_taken_and_another_one_refused(tmp_path):
         job_data.file_of(2_000, given)
 
 
+@pytest.mark.slow
 def test_sizes_are_measured_and_planned_from(tmp_path):
     out = tmp_path / "out"
     options = ("--parts", "size", "--sizes", "2000,4000", "--memory", "400MB", "--rounds", "1")
@@ -200,6 +201,7 @@ def test_sizes_are_parsed_and_unknown_parts_refused():
         main(["jobs", "--parts", "sizes"])
 
 
+@pytest.mark.slow
 def test_shards_on_ray_are_measured_and_survive_lost_workers(tmp_path):
     if why := job_ray.missing():
         pytest.skip(why)

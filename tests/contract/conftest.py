@@ -21,7 +21,7 @@ def running(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.slow) if kind == "sharded" else kind for kind in KINDS])
 def place(request, tmp_path, running):
     """An empty place of each kind."""
     if request.param == "sharded" and request.node.path.stem == "test_rag":

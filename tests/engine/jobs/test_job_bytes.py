@@ -64,6 +64,7 @@ def test_nor_do_they_with_contents_and_tenants(tmp_path, vectors):
     assert_alike(found)
 
 
+@pytest.mark.slow
 def test_nor_do_they_when_texts_are_embedded(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(4):
@@ -105,6 +106,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(tmp_path, vectors):
     assert left_over(tmp_path / "db" / "a") == []
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_with_contents(tmp_path, vectors):
     records = [{**one, "owner": f"t{i % 5}"} for i, one in enumerate(records_of(vectors))]
     path = write_jsonl(tmp_path / "r.jsonl", records)
@@ -115,6 +117,7 @@ def test_killed_and_resumed_with_contents(tmp_path, vectors):
     assert opened(tmp_path / "db" / "a").verify().ok
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_while_texts_are_embedded(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(3):
@@ -127,6 +130,7 @@ def test_killed_and_resumed_while_texts_are_embedded(tmp_path):
     assert digests(tmp_path / "db" / "a") == digests(tmp_path / "whole" / "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.2, 0.5, 0.9, 1.3])
 def test_killed_by_a_clock(tmp_path, vectors, seconds):
     path = write_jsonl(tmp_path / "r.jsonl", records_of(vectors[:5000]))
@@ -140,6 +144,7 @@ def test_killed_by_a_clock(tmp_path, vectors, seconds):
     assert digests(tmp_path / "db" / "a") == digests(tmp_path / "whole" / "a")
 
 
+@pytest.mark.slow
 def test_resumed_with_other_memory_and_workers(tmp_path, vectors):
     for i, part in enumerate(np.array_split(vectors, 2)):
         np.save(tmp_path / f"v{i}.npy", part)
@@ -160,6 +165,7 @@ def test_resumed_with_other_memory_and_workers(tmp_path, vectors):
     assert digests(tmp_path / "db" / "a") == digests(tmp_path / "whole" / "a")
 
 
+@pytest.mark.slow
 def test_nor_do_they_in_shards_killed_or_not(tmp_path, vectors):
     records = [{**one, "owner": f"t{i % 5}"} for i, one in enumerate(records_of(vectors))]
     path, options = write_jsonl(tmp_path / "r.jsonl", records), {"tenant_column": "owner", "shards": 3}
