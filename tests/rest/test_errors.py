@@ -15,8 +15,8 @@ from ramet.api.rest.errors import CODES, code_of, detail_of
 from ramet.api.rest.pool import OverloadedError
 from ramet.api.rest.problems import EVERYWHERE, KINDS, MEDIA_TYPE, Refusal, declared
 
-# Whose errors no request can meet: the command line's, and those of the other side of the wire.
-ELSEWHERE = {"ramet.api.cli", "ramet.api.client"}
+# Whose errors no request can meet: the command line's, those of the other side of the wire, and those of build jobs.
+ELSEWHERE = {"ramet.api.cli", "ramet.api.client", "ramet.engine.jobs"}
 
 
 def all_errors():
