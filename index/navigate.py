@@ -280,6 +280,14 @@ def group_navigator(centroids: FloatArray, centres: FloatArray, groups: npt.NDAr
     return GroupNavigator(dim, n, encode(centres), starts, np.diff(starts).astype(np.uint32), members)
 
 
+def navigator_over(centroids: FloatArray, seed: int = 0) -> GroupNavigator:
+    """The navigator over centroids: flat when they are few, else with groups of their own making."""
+    if len(centroids) <= defaults.FLAT_CELLS:
+        return flat_navigator(centroids)
+    centres = group_centres(centroids, seed)
+    return group_navigator(centroids, centres, home_groups(centroids, centres))
+
+
 def group_centres(centroids: FloatArray, seed: int) -> FloatArray:
     """Centres of about sqrt(n) groups of centroids."""
     k = max(2, round(defaults.GROUPS_FACTOR * len(centroids) ** 0.5))

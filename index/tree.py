@@ -9,7 +9,14 @@ import numpy.typing as npt
 
 from ramet.index import defaults
 from ramet.index.kernels.bisect import bisect
-from ramet.index.navigate import GroupNavigator, flat_navigator, group_centres, group_navigator, home_groups
+from ramet.index.navigate import (
+    GroupNavigator,
+    flat_navigator,
+    group_centres,
+    group_navigator,
+    home_groups,
+    navigator_over,
+)
 from ramet.index.source import FloatArray
 
 ROOT = 0
@@ -81,11 +88,7 @@ def in_order(centroids: FloatArray, seed: int) -> Tree:
     seed : int
         For the grouping.
     """
-    order = np.arange(len(centroids))
-    if len(centroids) <= defaults.FLAT_CELLS:
-        return _tree(centroids, flat_navigator(centroids), order)
-    centres = group_centres(centroids, seed)
-    return _tree(centroids, group_navigator(centroids, centres, home_groups(centroids, centres)), order)
+    return _tree(centroids, navigator_over(centroids, seed), np.arange(len(centroids)))
 
 
 def _tree(leaves: FloatArray, navigator: GroupNavigator, order: npt.NDArray[np.int64]) -> Tree:

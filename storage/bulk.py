@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ramet.storage import catalog, records, tenants
 from ramet.storage.compact_catalog import WORK, Building
 from ramet.storage.compact_files import new_file
+from ramet.storage.datafile import read_at, write_at
 from ramet.storage.errors import SYSTEM_ERRORS, translated
 from ramet.storage.field_keys import CHUNK_BITS, CHUNK_KEY, spanned
 from ramet.storage.format import (
@@ -116,7 +117,7 @@ def write_rows(directory: Path, name: str, first_row: int, table: U8) -> None:
     """Write rows of rows.bin or vectors.bin at their place, and wait for the disk."""
     fd = os.open(directory / name, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _write_all(fd, PAGE_BYTES + first_row * table.shape[1], np.ascontiguousarray(table).data.cast("B"))
+        write_at(fd, PAGE_BYTES + first_row * table.shape[1], np.ascontiguousarray(table).data.cast("B"))
         os.fdatasync(fd)
     finally:
         os.close(fd)
@@ -126,7 +127,7 @@ def read_rows(directory: Path, name: str, first_row: int, n: int, stride: int) -
     """Rows that `write_rows` wrote, uint8 of shape (n, stride)."""
     fd = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return np.frombuffer(_read_all(fd, PAGE_BYTES + first_row * stride, n * stride), np.uint8).reshape(n, stride)
+        return np.frombuffer(_read(fd, PAGE_BYTES + first_row * stride, n * stride), np.uint8).reshape(n, stride)
     finally:
         os.close(fd)
 
@@ -136,28 +137,16 @@ def write_extents(directory: Path, layout: ListLayout, batch: ListBatch, pages: 
     fd = os.open(directory / POSTINGS, os.O_RDWR | os.O_CLOEXEC)
     try:
         n_pages = layout.pages_for(np.diff(batch.starts))
-        entries = write_batch(layout, batch, pages, n_pages, lambda at, content: _write_all(fd, at, content))
+        entries = write_batch(layout, batch, pages, n_pages, lambda at, content: write_at(fd, at, content))
         os.fdatasync(fd)
         return entries
     finally:
         os.close(fd)
 
 
-def _write_all(fd: int, offset: int, content: memoryview) -> None:
-    rest = content.cast("B")
-    while len(rest):
-        done = os.pwrite(fd, rest[: 1 << 28], offset)
-        rest, offset = rest[done:], offset + done
-
-
-def _read_all(fd: int, offset: int, n_bytes: int) -> bytearray:
+def _read(fd: int, offset: int, n_bytes: int) -> bytearray:
     content = bytearray(n_bytes)
-    view, done = memoryview(content), 0
-    while done < n_bytes:
-        more = os.preadv(fd, [view[done : done + (1 << 28)]], offset + done)
-        if more == 0:
-            raise EOFError(f"a data file ends {n_bytes - done} bytes too early")
-        done += more
+    read_at(fd, offset, memoryview(content))
     return content
 
 
@@ -237,7 +226,7 @@ def _put_sums(building: Building, path: Path, number: int, n_rows: int, stride: 
         together = max(TOGETHER_BYTES // stride // BLOCK_ROWS, 1) * BLOCK_ROWS
         for first in range(0, n_rows, together):
             end = min(first + together, n_rows)
-            content = memoryview(_read_all(fd, PAGE_BYTES + first * stride, (end - first) * stride))
+            content = memoryview(_read(fd, PAGE_BYTES + first * stride, (end - first) * stride))
             keys, sums = list[bytes](), list[bytes]()
             for block, a, b in records.blocks_between(first, end):
                 keys.append(catalog.SUMS + catalog.SUMS_KEY.pack(number, block))

@@ -11,6 +11,30 @@ from ramet.storage.format import HEADER_USED, check_header
 _PIECE_BYTES = 1 << 28
 
 
+def write_at(fd: int, offset: int, content: memoryview) -> None:
+    """Write all of a C-contiguous buffer at a byte offset of an open file."""
+    rest = content.cast("B")
+    while len(rest):
+        done = os.pwrite(fd, rest[:_PIECE_BYTES], offset)
+        rest, offset = rest[done:], offset + done
+
+
+def read_at(fd: int, offset: int, view: memoryview) -> None:
+    """Fill a buffer of bytes from a byte offset of an open file.
+
+    Raises
+    ------
+    EOFError
+        The file is too short.
+    """
+    done = 0
+    while done < len(view):
+        more = os.preadv(fd, [view[done : done + _PIECE_BYTES]], offset + done)
+        if more == 0:
+            raise EOFError(f"the file ends {len(view) - done} bytes too early")
+        done += more
+
+
 class DataFile:
     """Positioned writes into a data file, made durable by `sync`. Errors of the system come through as `OSError`."""
 
@@ -32,10 +56,7 @@ class DataFile:
     def write(self, offset: int, content: memoryview) -> None:
         """Write all of a C-contiguous buffer at a byte offset."""
         self._dirty = True
-        rest = content.cast("B")
-        while len(rest):
-            done = os.pwrite(self._fd, rest[:_PIECE_BYTES], offset)
-            rest, offset = rest[done:], offset + done
+        write_at(self._fd, offset, content)
 
     def write_many(self, pieces: Sequence[tuple[int, bytearray | memoryview]]) -> None:
         """Write short pieces, each at its byte offset."""

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.planting import Planted
-from ramet.engine.jobs.work import NO_COPY, Work, in_working_space, parts_of
+from ramet.engine.jobs.work import NO_COPY, Work, assigned_dtype, in_working_space, parts_of
 from ramet.index.assign import assign_points
 from ramet.index.nearby import assign_around
 from ramet.index.source import FloatArray
-
-
-def assigned_dtype(replicas: int) -> np.dtype[Any]:
-    """A record after the assignment: its row as it was read, its list, and further lists (`NO_COPY`: none)."""
-    return np.dtype([("row", "<u4"), ("list", "<u4"), ("copies", "<u4", (replicas - 1,))])
 
 
 class AssignStage:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.jobs.assigning import assigned_dtype
 from ramet.engine.jobs.filling import DROPPED
 from ramet.engine.jobs.ids import KEPT, Ids
-from ramet.engine.jobs.lists import CellTree, navigator_over
+from ramet.engine.jobs.lists import CellTree
 from ramet.engine.jobs.placing import Places
-from ramet.engine.jobs.work import NO_COPY, Work, joined
+from ramet.engine.jobs.work import NO_COPY, Work, assigned_dtype, joined
 from ramet.engine.navigation import NAVIGATOR, pack_navigator
 from ramet.engine.placement import STORED_FROM
+from ramet.index.navigate import navigator_over
 from ramet.storage import bulk, records
 from ramet.storage.homes import HomeTable
 from ramet.storage.reader import LIST_DTYPE

@@ -15,11 +15,10 @@ import numpy as np
 from ramet.engine import upsert
 from ramet.engine.change import Change
 from ramet.engine.contents import Content, Contents
-from ramet.engine.jobs.assigning import assigned_dtype
 from ramet.engine.jobs.duplicates import bare_of
 from ramet.engine.jobs.placing import Places
 from ramet.engine.jobs.record_files import unpacked
-from ramet.engine.jobs.work import I64, Work
+from ramet.engine.jobs.work import I64, Work, assigned_dtype
 from ramet.engine.opened import MODEL
 from ramet.engine.placements import Placements
 from ramet.engine.records import checked
@@ -199,14 +198,11 @@ class ContentStage:
 
 def lengths_of(work: Work, rows: I64) -> I64:
     """Bytes that records have as documents, metadata and token codes, by their numbers as read."""
-    out, order = np.zeros(len(rows), np.int64), np.argsort(rows, kind="stable")
-    bounds = np.searchsorted(rows[order], [block.first_row for block in work.blocks] + [work.n_read])
-    for number in np.flatnonzero(np.diff(bounds)).tolist():
+    out = np.zeros(len(rows), np.int64)
+    for number, places, local in work.by_block(rows):
         block = work.blocks[number]
         if work.source.has(f"read/{block.name}.content_ends"):
             ends = work.source.mapped_array(f"read/{block.name}.content_ends", np.int64)
-            places = order[bounds[number] : bounds[number + 1]]
-            local = rows[places] - block.first_row
             out[places] = ends[local] - np.where(local > 0, ends[np.maximum(local, 1) - 1], 0)
     return out
 
@@ -214,18 +210,14 @@ def lengths_of(work: Work, rows: I64) -> I64:
 def contents_of(work: Work, rows: I64) -> list[tuple[Any, Any, Any]]:
     """Document, metadata and token codes of records, by their numbers as read."""
     out: list[tuple[Any, Any, Any]] = [(None, None, None)] * len(rows)
-    order = np.argsort(rows, kind="stable")
-    firsts = np.array([block.first_row for block in work.blocks] + [work.n_read])
-    bounds = np.searchsorted(rows[order], firsts)
-    for number in np.flatnonzero(np.diff(bounds)).tolist():
+    for number, places, found in work.by_block(rows):
         block = work.blocks[number]
         if not work.source.has(f"read/{block.name}.content_ends"):
             continue
         ends = work.source.get_array(f"read/{block.name}.content_ends", np.int64)
         starts = np.concatenate([[0], ends[:-1]])
-        places = order[bounds[number] : bounds[number + 1]]
         with open(work.source.path / f"read/{block.name}.contents", "rb") as file:
-            for at, local in zip(places.tolist(), (rows[places] - block.first_row).tolist(), strict=True):
+            for at, local in zip(places.tolist(), found.tolist(), strict=True):
                 file.seek(int(starts[local]))
                 out[at] = unpacked(file.read(int(ends[local] - starts[local])))
     return out

@@ -123,9 +123,7 @@ def _twins(work: Work, ids: Ids, digests: npt.NDArray[np.uint64], rows: I64) -> 
 def _owners(work: Work, rows: I64) -> list[int]:
     """Tenants of some records, whose numbers rise."""
     out = list[int]()
-    bounds = np.searchsorted(rows, [block.first_row for block in work.blocks] + [work.n_read])
-    for number in np.flatnonzero(np.diff(bounds)).tolist():
+    for number, _, local in work.by_block(rows):
         block = work.blocks[number]
-        local = rows[bounds[number] : bounds[number + 1]] - block.first_row
         out += tenants_of(work, block.name, block.n)[local].tolist()
     return out

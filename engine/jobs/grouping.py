@@ -94,14 +94,10 @@ def sampled(work: Work, size: int) -> FloatArray:
     """Vectors of some records, in working space; the same ones whatever the blocks are."""
     rows = drawn(work.n_read, min(size, work.n_read), np.random.default_rng([work.plan.cluster.seed, 0]))
     out = np.empty((len(rows), work.plan.settings.dim), np.float32)
-    firsts = np.array([block.first_row for block in work.blocks] + [work.n_read])
-    bounds = np.searchsorted(rows, firsts)
-    for number, block in enumerate(work.blocks):
-        a, b = int(bounds[number]), int(bounds[number + 1])
-        if a < b:
-            out[a:b] = in_working_space(
-                work.vectors_of_block(block)[rows[a:b] - block.first_row], work.plan.settings.metric.unit
-            )
+    for number, places, local in work.by_block(rows):
+        out[places] = in_working_space(
+            work.vectors_of_block(work.blocks[number])[local], work.plan.settings.metric.unit
+        )
     return out
 
 

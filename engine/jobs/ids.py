@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.jobs.work import I64, Work
+from ramet.storage.datafile import write_at
 from ramet.storage.records import EncodedIds, slot_width
 
 KEPT = "rows/ids"
@@ -30,19 +31,14 @@ class Ids:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._facts = work.read["blocks"]
-        self._firsts = np.array([block.first_row for block in work.blocks] + [work.n_read])
         self.longest: int = work.read["longest_id"]
         """Bytes of the longest."""
 
     def of(self, rows: I64) -> EncodedIds:
         """Ids of some records."""
         out: list[bytes] = [b""] * len(rows)
-        order = np.argsort(rows, kind="stable")
-        bounds = np.searchsorted(rows[order], self._firsts)
-        for number in np.flatnonzero(np.diff(bounds)).tolist():
-            places = order[bounds[number] : bounds[number + 1]]
-            found = self._of_block(number, rows[places] - self._firsts[number])
-            for place, name in zip(places.tolist(), found, strict=True):
+        for number, places, local in self._work.by_block(rows):
+            for place, name in zip(places.tolist(), self._of_block(number, local), strict=True):
                 out[place] = name
         lengths = np.fromiter(map(len, out), np.int64, len(out))
         return EncodedIds(encoded=out, lengths=lengths)
@@ -70,10 +66,7 @@ class Ids:
         table["name"], table["length"] = ids.encoded, ids.lengths
         fd = os.open(self._work.place.of(KEPT), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            rest, at = table.data.cast("B"), first_row * self._kind.itemsize
-            while len(rest):
-                done = os.pwrite(fd, rest, at)
-                rest, at = rest[done:], at + done
+            write_at(fd, first_row * self._kind.itemsize, table.data)
             os.fdatasync(fd)
         finally:
             os.close(fd)

@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.work import I64
 from ramet.index import defaults
-from ramet.index.navigate import GroupNavigator, flat_navigator, group_centres, group_navigator, home_groups
-from ramet.index.source import FloatArray
 from ramet.index.tree import Tree
 
 U32 = npt.NDArray[np.uint32]
@@ -87,11 +85,3 @@ class CellTree:
                 held[parent] = held.get(parent, 0) + held[cell]
                 by_level.setdefault(level - 1, set()).add(parent)
         return held
-
-
-def navigator_over(centroids: FloatArray) -> GroupNavigator:
-    """The navigator of a tenant over its cells."""
-    if len(centroids) <= defaults.FLAT_CELLS:
-        return flat_navigator(centroids)
-    centres = group_centres(centroids, 0)
-    return group_navigator(centroids, centres, home_groups(centroids, centres))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ramet.storage.datafile import read_at
 from ramet.storage.format import WRITER_LOCK
 
 Array = npt.NDArray[Any]
@@ -85,7 +86,7 @@ class Place:
             if n < 0:
                 n = os.fstat(file.fileno()).st_size // kind.itemsize - first
             out = np.empty(n * kind.itemsize, np.uint8)
-            read_into(file.fileno(), first * kind.itemsize, out.data)
+            read_at(file.fileno(), first * kind.itemsize, out.data)
         return out.view(kind)
 
     def mapped_array(self, name: str, dtype: Any) -> Array:
@@ -125,19 +126,3 @@ def make_own(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
-
-
-def read_into(fd: int, offset: int, view: memoryview) -> None:
-    """Fill a buffer from a file.
-
-    Raises
-    ------
-    EOFError
-        The file is too short.
-    """
-    done = 0
-    while done < len(view):
-        more = os.preadv(fd, [view[done : done + (1 << 28)]], offset + done)
-        if more == 0:
-            raise EOFError(f"a file of the job ends {len(view) - done} bytes too early")
-        done += more

@@ -13,10 +13,10 @@ from ramet.engine.curves import ALL_LISTS
 from ramet.engine.jobs.cells import load_cells
 from ramet.engine.jobs.grouped import Grouped
 from ramet.engine.jobs.grouping import load_groups
-from ramet.engine.jobs.lists import CellTree, Cut, navigator_over
+from ramet.engine.jobs.lists import CellTree, Cut
 from ramet.engine.jobs.work import I64, Work, in_working_space
 from ramet.index.kernels import plan as plans
-from ramet.index.navigate import GroupNavigator
+from ramet.index.navigate import GroupNavigator, navigator_over
 from ramet.index.nearby import cells_around, neighbours
 from ramet.index.source import FloatArray
 from ramet.index.tree import plant

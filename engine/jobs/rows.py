@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ramet.engine.jobs.assigning import assigned_dtype
 from ramet.engine.jobs.ids import Ids
 from ramet.engine.jobs.placing import Bucket, Places
 from ramet.engine.jobs.truth import Truth
-from ramet.engine.jobs.work import NO_COPY, Work, joined
+from ramet.engine.jobs.work import NO_COPY, Work, assigned_dtype, joined
 from ramet.index.codes import encode_rows
 from ramet.storage import bulk, records
 from ramet.storage.format import ROWS, VECTORS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from ramet.engine.builder import held_out
 from ramet.engine.curve import MEASURED_K
-from ramet.engine.jobs.work import Work, in_working_space
+from ramet.engine.jobs.work import Work, assigned_dtype, in_working_space
 from ramet.index.kernels.plan import L2
 
 DEPTH = MEASURED_K[-1] + 1
@@ -30,14 +29,7 @@ def keep_queries(work: Work) -> None:
         return
     rows = held_out(work.n_read, work.plan.cluster.seed) if len(work.tenants) == 1 else np.empty(0, np.int64)
     rows = np.setdiff1d(rows, work.dropped)
-    out = np.empty((len(rows), work.plan.settings.dim), work.plan.settings.dtype)
-    firsts = np.array([block.first_row for block in work.blocks] + [work.n_read])
-    bounds = np.searchsorted(rows, firsts)
-    for number, block in enumerate(work.blocks):
-        a, b = int(bounds[number]), int(bounds[number + 1])
-        if a < b:
-            out[a:b] = work.vectors_of_block(block)[rows[a:b] - block.first_row]
-    work.place.put_array("truth/vecs", out)
+    work.place.put_array("truth/vecs", work.vectors_read(rows))
     work.place.put_array("truth/rows", rows.astype("<i8"))
 
 
@@ -54,7 +46,6 @@ class Truth:
         self.queries: npt.NDArray[Any] = work.vectors("truth/vecs", place=work.source)
         self._metric = work.plan.settings.metric
         self._points = in_working_space(self.queries, self._metric.unit)
-        self._lock = threading.Lock()
 
     def look(self, unit: int, first_row: int, vectors: npt.NDArray[Any]) -> None:
         """Remember the rows of a bucket that are nearest to each query."""
@@ -114,8 +105,6 @@ class Truth:
         """Row of the collection that each query is."""
         read = self._work.source.get_array("truth/rows", np.int64)
         out, first, unit = np.full(len(read), -1, np.int64), 0, 0
-        from ramet.engine.jobs.assigning import assigned_dtype
-
         kind = assigned_dtype(self._work.plan.closure.replicas)
         while self._work.place.has(f"rows/{unit:06d}.keys"):
             rows = self._work.place.get_array(f"rows/{unit:06d}.keys", kind)["row"].astype(np.int64)

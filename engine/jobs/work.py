@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,11 @@ KEY = np.dtype([("row", "<u4"), ("tenant", "<u4")])
 """A record in the group stage: number of its row as it was read, and of its tenant."""
 
 I64 = npt.NDArray[np.int64]
+
+
+def assigned_dtype(replicas: int) -> np.dtype[Any]:
+    """A record after the assignment: its row as it was read, its list, and further lists (`NO_COPY`: none)."""
+    return np.dtype([("row", "<u4"), ("list", "<u4"), ("copies", "<u4", (replicas - 1,))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,22 @@ class Work:
     def vectors_of_block(self, block: BlockFacts) -> npt.NDArray[Any]:
         """Vectors of a block, (n, dim) in the collection's dtype."""
         return self.vectors(f"read/{block.name}.vecs", 0, block.n, self.source)
+
+    def by_block(self, rows: I64) -> Iterator[tuple[int, I64, I64]]:
+        """Records by the block that they are in: its number, their positions in ``rows``, and in the block."""
+        order = np.argsort(rows, kind="stable")
+        firsts = [block.first_row for block in self.blocks]
+        bounds = np.searchsorted(rows[order], [*firsts, self.n_read])
+        for number in np.flatnonzero(np.diff(bounds)).tolist():
+            places = order[bounds[number] : bounds[number + 1]]
+            yield number, places, rows[places] - firsts[number]
+
+    def vectors_read(self, rows: I64) -> npt.NDArray[Any]:
+        """Vectors of some records, by their numbers as read, while the read stage's files are there."""
+        out = np.empty((len(rows), self.plan.settings.dim), self.plan.settings.dtype)
+        for number, places, local in self.by_block(rows):
+            out[places] = self.vectors_of_block(self.blocks[number])[local]
+        return out
 
     def vectors(self, name: str, first: int = 0, n: int = -1, place: Place | None = None) -> npt.NDArray[Any]:
         """Rows of a file of vectors, (n, dim) in the collection's dtype."""
