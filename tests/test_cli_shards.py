@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.engine.sharded.world import clustered, counts, sharded
@@ -51,3 +52,10 @@ def test_other_commands_take_sharded_collections(run, only_json, docs):
 def test_an_ordinary_collection_has_no_shards(run, docs, tmp_path):
     code, _, err = run("shards", "list", tmp_path / "nothing")
     assert code == 2 and "no sharded collection" in err
+
+
+def test_a_sharded_build_does_not_call_itself_exact(run, tmp_path):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32))
+    code, out, err = run("build", tmp_path / "v.npy", "--out", tmp_path / "db" / "v", "--shards", "3")
+    assert code == 0, err
+    assert "Recall over all shards is not measured" in out and "exact" not in out and "Fewer than" not in out

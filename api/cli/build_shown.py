@@ -166,7 +166,9 @@ def shown_report(out: Path, report: JobReport, as_json: bool) -> None:
         screen.print(f"Not taken: {report.n_rejected:,} ({reasons}); the report names them.", markup=False)
     if report.shards_asked not in (None, report.n_shards):
         screen.print(f"There are {report.n_shards} shards, not {report.shards_asked}: there are not enough cells.")
-    if report.n_tenants == 1 and not report.curve:
+    if report.n_shards > 1:
+        screen.print("Recall over all shards is not measured; `ramet stats` shows how many lists a query reads.")
+    elif report.n_tenants == 1 and not report.curve:
         every = f"all {report.n_lists:,} lists" if report.n_lists != 1 else "the one list"
         screen.print(f"Fewer than 2,000 records: recall is not measured, and a query reads {every} (exact).")
     elif report.curve:
