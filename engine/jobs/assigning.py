@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.planting import Planted
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import NO_COPY, Work, assigned_dtype, in_working_space, parts_of
 from ramet.index.assign import assign_points
 from ramet.index.nearby import assign_around
 from ramet.index.source import FloatArray
 
 
-class AssignStage:
+class AssignStage(Stage):
     """Units are stretches of groups."""
 
     name = "assign"

@@ -12,6 +12,7 @@ from ramet.engine.jobs.filling import DROPPED
 from ramet.engine.jobs.ids import KEPT, Ids
 from ramet.engine.jobs.lists import CellTree
 from ramet.engine.jobs.placing import Places
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import NO_COPY, Work, assigned_dtype, joined
 from ramet.engine.navigation import NAVIGATOR, pack_navigator
 from ramet.engine.placement import STORED_FROM
@@ -23,16 +24,13 @@ from ramet.storage.reader import LIST_DTYPE
 HOMES_AT_A_TIME = 65_536
 
 
-class CatalogStage:
+class CatalogStage(Stage):
     """One unit."""
 
     name = "catalog"
 
     def __init__(self, work: Work) -> None:
         self._work = work
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
 
     def n_units(self) -> int:
         """The catalog."""
@@ -111,9 +109,6 @@ class CatalogStage:
             if not there.all():
                 navigator = navigator_over(np.ascontiguousarray(planted.centroids[cut.cells[there]]))
             yield NAVIGATOR.format(tenant=tenant), pack_navigator(cut.cells[there], navigator)
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
     def clean(self) -> None:
         """Only what is needed to measure stays."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.grouped import Grouped
 from ramet.engine.jobs.grouping import load_groups
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import I64, Work, in_working_space, units_of
 from ramet.index import defaults
 from ramet.index.clustering import LabelArray, assign, kmeans
@@ -85,7 +86,7 @@ class _Found:
     labels: list[npt.NDArray[np.int32]]
 
 
-class CellStage:
+class CellStage(Stage):
     """Units are stretches of groups: their rows are cut into cells of about ``list_size`` rows."""
 
     name = "cells"
@@ -159,7 +160,7 @@ class CellStage:
         self._work.place.drop("cells")
 
 
-class RefineStage:
+class RefineStage(Stage):
     """Units are Lloyd steps: each begins with the cells that the one before left."""
 
     name = "refine"
@@ -168,9 +169,6 @@ class RefineStage:
     def __init__(self, work: Work, pool: Executor | None) -> None:
         self._work = work
         self._pool = pool
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
 
     @cached_property
     def grouped(self) -> Grouped:
@@ -289,9 +287,6 @@ class RefineStage:
                         held[cell].append(in_working_space(piece[mine == cell], unit))
                         n_held[cell] += len(held[cell][-1])
         return {cell: np.concatenate(parts) for cell, parts in held.items()}
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
     def clean(self) -> None:
         """The labels are not needed any more."""

@@ -18,6 +18,7 @@ from ramet.engine.contents import Content, Contents
 from ramet.engine.jobs.duplicates import bare_of
 from ramet.engine.jobs.placing import Places
 from ramet.engine.jobs.record_files import unpacked
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import I64, Work, assigned_dtype
 from ramet.engine.opened import MODEL
 from ramet.engine.placements import Placements
@@ -38,7 +39,7 @@ AT = "job"
 """META entry while the stage runs: transactions that are behind it."""
 
 
-class ContentStage:
+class ContentStage(Stage):
     """Units are stretches of rows, then blocks of records without a vector, then the compaction.
 
     Parameters
@@ -57,9 +58,6 @@ class ContentStage:
         self._work = work
         self._identity = identity
         self._projection = projection
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
 
     @cached_property
     def _n_stretches(self) -> int:
@@ -188,12 +186,6 @@ class ContentStage:
             place.put_json("contents/before", now)
         if place.get_json("contents/before") == now:
             compact(store, cell_order=np.arange(len(self._places.planted.parents), dtype=np.uint32))
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def clean(self) -> None:
-        """Nothing is left over."""
 
 
 def lengths_of(work: Work, rows: I64) -> I64:

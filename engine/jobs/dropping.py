@@ -10,10 +10,11 @@ from ramet.engine.jobs.duplicates import Bare, find_duplicates
 from ramet.engine.jobs.errors import RejectedRecordError
 from ramet.engine.jobs.ids import Ids
 from ramet.engine.jobs.inputs.blocks import Rejected
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import Work
 
 
-class DropStage:
+class DropStage(Stage):
     """One unit.
 
     Parameters
@@ -29,9 +30,6 @@ class DropStage:
     def __init__(self, work: Work, skips: bool) -> None:
         self._work = work
         self._skips = skips
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
 
     def n_units(self) -> int:
         """All ids at once."""
@@ -58,12 +56,6 @@ class DropStage:
             [{"file": str(one.file), "row": one.row, "reason": one.reason, "detail": one.detail} for one in named],
         )
         self._work.place.put_array("read/dropped", np.array([row for _, row in pairs], np.int64))
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def clean(self) -> None:
-        """Nothing is left over."""
 
 
 def rejected_twin(work: Work, first: int, row: int) -> Rejected:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.placing import Bucket, Places
 from ramet.engine.jobs.rows import STAGED, copy_dtype, staged_in
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import Work, joined
 from ramet.index.codes import encode_rows
 from ramet.storage import bulk
@@ -21,7 +22,7 @@ DROPPED = np.dtype([("row", "<u4"), ("list", "<u4")])
 """A copy for which its list had no room."""
 
 
-class FillStage:
+class FillStage(Stage):
     """Units are buckets of lists."""
 
     name = "lists"
@@ -116,9 +117,6 @@ class FillStage:
             factors=np.ascontiguousarray(all_factors[:, order]),
             codes=np.concatenate([codes, copies["codes"]])[order],
         )
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
     def clean(self) -> None:
         """The copies are in their lists."""

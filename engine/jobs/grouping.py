@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramet.engine.jobs.errors import JobDamagedError
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.truth import keep_queries
 from ramet.engine.jobs.work import KEY, Work, in_working_space
 from ramet.index import defaults
@@ -111,7 +112,7 @@ def drawn(n: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     return found
 
 
-class GroupStage:
+class GroupStage(Stage):
     """Units are blocks of records."""
 
     name = "group"
@@ -158,9 +159,6 @@ class GroupStage:
         work.place.put_array(f"group/{unit:06d}.vecs", vectors[order])
         work.place.put_array(f"group/{unit:06d}.counts", counts.astype("<i8"))
         work.place.drop(f"read/{block.name}.vecs")
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
     def clean(self) -> None:
         """Drop what was read of vectors: it stands in the groups now."""

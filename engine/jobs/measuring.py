@@ -6,6 +6,7 @@ from ramet.engine.calibrate import measure_against
 from ramet.engine.curve import RecallCurve
 from ramet.engine.curves import ALL_LISTS, OWN, to_meta
 from ramet.engine.jobs.placing import Places
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.truth import Truth
 from ramet.engine.jobs.work import Work
 from ramet.engine.remeasure import Remeasure
@@ -14,7 +15,7 @@ from ramet.index.source import FloatArray
 from ramet.storage.store import Store
 
 
-class MeasureStage:
+class MeasureStage(Stage):
     """One unit, which commits once."""
 
     name = "measure"
@@ -81,9 +82,3 @@ class MeasureStage:
         with store.read() as snapshot:
             n_lists = {tenant: len(snapshot.lists(tenant)) for tenant in range(len(self._work.tenants))}
         Remeasure(store, self._work.plan.settings).after({t: n for t, n in n_lists.items() if n > ALL_LISTS}, 0)
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def clean(self) -> None:
-        """Nothing is left over."""

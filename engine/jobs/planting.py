@@ -14,6 +14,7 @@ from ramet.engine.jobs.cells import load_cells
 from ramet.engine.jobs.grouped import Grouped
 from ramet.engine.jobs.grouping import load_groups
 from ramet.engine.jobs.lists import CellTree, Cut
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import I64, Work, in_working_space
 from ramet.index.kernels import plan as plans
 from ramet.index.navigate import GroupNavigator, navigator_over
@@ -28,7 +29,7 @@ KEPT_BYTES = 32 << 20
 """Centroids of tenants' cells that are kept between units."""
 
 
-class PlantStage:
+class PlantStage(Stage):
     """One unit."""
 
     name = "plant"
@@ -36,9 +37,6 @@ class PlantStage:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
 
     def n_units(self) -> int:
         """The tree."""
@@ -69,15 +67,12 @@ class PlantStage:
         work.place.put_bytes("tree/navigator", tree.navigator.to_bytes())
         work.place.put_json("tree/first_leaf", tree.first_leaf)
 
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
     def clean(self) -> None:
         """The cells stand in the tree now."""
         self._work.place.drop("refine")
 
 
-class CutStage:
+class CutStage(Stage):
     """One unit: the posting cells of every tenant."""
 
     name = "cut"
@@ -85,9 +80,6 @@ class CutStage:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
 
     @cached_property
     def grouped(self) -> Grouped:
@@ -136,12 +128,6 @@ class CutStage:
         owner_of = table[:, 0] >> 32
         bounds = np.searchsorted(owner_of, np.arange(len(work.tenants) + 1))
         return [(table[a:b, 0] & 0xFFFFFFFF, table[a:b, 1]) for a, b in pairwise(bounds.tolist())]
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def clean(self) -> None:
-        """Nothing is left over."""
 
 
 def _summed(table: I64) -> I64:

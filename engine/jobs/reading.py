@@ -18,7 +18,7 @@ from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import refuse_too_many
 from ramet.engine.jobs.record_files import packed, put_bare
 from ramet.engine.jobs.row_bytes import bytes_beside_vectors
-from ramet.engine.jobs.stages import Stopped
+from ramet.engine.jobs.stages import Stage, Stopped
 from ramet.engine.jobs.texts import Texts
 from ramet.engine.jobs.work import Work
 
@@ -26,7 +26,7 @@ NAMED_REJECTS = 1000
 """Rejected records of a block that are named; all of them are counted."""
 
 
-class ReadStage:
+class ReadStage(Stage):
     """Units are files; what is checkpointed within one is its blocks.
 
     Parameters
@@ -140,9 +140,6 @@ class ReadStage:
             "n_bare": n_bare, "n_input": position,
         }  # fmt: skip
         place.put_json("read.json", found)
-
-    def clean(self) -> None:
-        """Nothing is left over."""
 
 
 def _blocks(file: InputFile, most: int, first: int) -> Iterator[Block]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ramet.engine.jobs.ids import Ids
 from ramet.engine.jobs.placing import Bucket, Places
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.truth import Truth
 from ramet.engine.jobs.work import NO_COPY, Work, assigned_dtype, joined
 from ramet.index.codes import encode_rows
@@ -25,7 +26,7 @@ def copy_dtype(n_factors: int, code_bytes: int) -> np.dtype[Any]:
     return np.dtype([("list", "<u4"), ("row", "<u4"), ("factors", "<u4", (n_factors,)), ("codes", "u1", (code_bytes,))])
 
 
-class RowStage:
+class RowStage(Stage):
     """Units are buckets of lists."""
 
     name = "rows"
@@ -118,9 +119,6 @@ class RowStage:
         bounds = np.array([one.first_list for one in self.places.buckets] + [len(self.places.homes)])
         self._work.place.put_array(f"rows/{unit:06d}.copies", out)
         self._work.place.put_array(f"rows/{unit:06d}.bounds", np.searchsorted(lists, bounds).astype("<i8"))
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
     def clean(self) -> None:
         """What the units of the assignment left is not needed any more; their counts are."""

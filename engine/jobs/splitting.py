@@ -18,6 +18,7 @@ from ramet.engine.jobs.grouped import Grouped, Stretch
 from ramet.engine.jobs.place import Place
 from ramet.engine.jobs.plan import MOST_ROWS, too_large_shard
 from ramet.engine.jobs.planting import Planted
+from ramet.engine.jobs.stages import Stage
 from ramet.engine.jobs.work import I64, Work, in_working_space, parts_of
 from ramet.engine.sharded.operations import cut
 from ramet.index.nearby import assign_around
@@ -32,7 +33,7 @@ EDGES_A_SHARD = 8
 FOLDER = "split"
 
 
-class SplitStage:
+class SplitStage(Stage):
     """Units are stretches of groups."""
 
     name = FOLDER
@@ -154,7 +155,7 @@ def _begin(work: Work, shard: int, leaves: npt.NDArray[np.float32], part: dict[s
     place.put_json("job.json", {**work.job, "collection": collection, "part": part})
 
 
-class ShardStage:
+class ShardStage(Stage):
     """Units are shards; each is a job of its own, whose stages leave their units behind."""
 
     name = "shards"
@@ -201,9 +202,6 @@ class ShardStage:
         plan = self._work.plan.with_workers(1).with_share(self._together)
         with self._room:
             run_shard(self._work.place.path / name_of(unit), plan, self.stopped)
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
 
     def clean(self) -> None:
         """The shards have their rows."""

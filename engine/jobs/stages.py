@@ -35,10 +35,11 @@ class Stage(Protocol):
     """A list of units. Those of a stage that is not ``in_order`` may run side by side, in any order."""
 
     name: str
+    in_order: bool = False
 
     def prepare(self) -> None:
         """What comes before the first unit; done again when the job is resumed."""
-        ...
+        return
 
     def n_units(self) -> int:
         """Units."""
@@ -58,11 +59,11 @@ class Stage(Protocol):
 
     def finish(self) -> None:
         """What comes after the last unit; may be done twice."""
-        ...
+        return
 
     def clean(self) -> None:
         """Drop what no later stage needs; may be done twice, and without `prepare`."""
-        ...
+        return
 
 
 @runtime_checkable
@@ -123,7 +124,7 @@ def run_stage(work: Work, stage: Stage, units: Units, told: Told, peak: Peak) ->
     left = [unit for unit in range(stage.n_units()) if not stage.is_done(unit)]
     count = _Count(stage, left, told, began)
     count.tell()
-    for unit in (one_by_one if getattr(stage, "in_order", False) else units)(stage, left):
+    for unit in (one_by_one if stage.in_order else units)(stage, left):
         count.heard(unit, None)
     stage.finish()
     records = count.total or count.done
