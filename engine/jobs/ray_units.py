@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ STAGES: dict[str, Callable[[Work], Any]] = {
     one.name: one for one in (GroupStage, CellStage, AssignStage, SplitStage, RowStage, FillStage, ShardStage)
 }  # fmt: skip
 """Stages whose units may run anywhere; the others run in the process that leads the job."""
+
+INTERRUPTS, INTERRUPT_S = 3, 5.0
+"""Times that a task is asked to end before its process is killed, and seconds that it is given each time."""
 
 RETRIES = 5
 """Times that a unit is given to another worker when its worker is lost: it left nothing, or what it left is whole."""
@@ -110,12 +114,18 @@ class RayUnits:
             self._end(waiting)
 
     def _end(self, waiting: list[Any]) -> None:
-        """Cancel tasks, and wait until none of them writes any more: the job's lock is given free after this."""
+        """Cancel tasks, and wait until none of them writes any more: the job's lock is given free after this.
+
+        An interrupt can be lost, in a task that is just about to begin: it is sent again, and at last the process is
+        killed, which a unit survives as any other kill.
+        """
         with suppress(self._ray.exceptions.RayError):
-            for one in waiting:
-                self._ray.cancel(one)
-            if waiting:
-                self._ray.wait(waiting, num_returns=len(waiting))
+            for attempt in count():
+                if not waiting:
+                    return
+                for one in waiting:
+                    self._ray.cancel(one, force=attempt >= INTERRUPTS)
+                _, waiting = self._ray.wait(waiting, num_returns=len(waiting), timeout=INTERRUPT_S)
 
 
 def cause_of(error: Any, path: Path) -> BaseException:

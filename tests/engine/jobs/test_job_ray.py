@@ -73,3 +73,26 @@ def test_no_task_is_at_work_when_the_job_has_failed(units, monkeypatch, tmp_path
     with pytest.raises(ValueError, match="^$"):
         run(units, monkeypatch, tmp_path / "job", fails_or_takes_long)
     assert (tmp_path / "ended").exists()
+
+
+def test_a_task_that_does_not_hear_is_killed(units, monkeypatch, tmp_path):
+    def fails_or_is_deaf(_path, _name, unit, _begun):
+        if unit == 0:
+            while not (tmp_path / "began").exists():
+                time.sleep(0.01)
+            raise ValueError
+        (tmp_path / "began").touch()
+        while True:
+            try:
+                (tmp_path / "alive").write_text(str(time.time()))
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                pass
+
+    monkeypatch.setattr("ramet.engine.jobs.ray_units.INTERRUPT_S", 0.5)
+    with pytest.raises(ValueError, match="^$"):
+        run(units, monkeypatch, tmp_path / "job", fails_or_is_deaf)
+    time.sleep(0.5)  # a process that was killed is gone a moment later
+    last = (tmp_path / "alive").read_text()
+    time.sleep(0.3)
+    assert (tmp_path / "alive").read_text() == last
