@@ -27,7 +27,7 @@ STAGES: dict[str, Callable[[Work], Any]] = {
 }  # fmt: skip
 """Stages whose units may run anywhere; the others run in the process that leads the job."""
 
-INTERRUPTS, INTERRUPT_S = 3, 5.0
+INTERRUPTS, INTERRUPT_S = 6, 2.0
 """Times that a task is asked to end before its process is killed, and seconds that it is given each time."""
 
 RETRIES = 5
